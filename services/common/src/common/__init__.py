@@ -1,0 +1,1 @@
+"""See pyproject.toml for what this package is."""
