@@ -1,0 +1,83 @@
+"""NGINX's files name only what exists, and every location takes the common rules."""
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+
+@pytest.fixture(scope="module")
+def configuration(root: Path) -> str:
+    files = [*(root / "nginx/conf.d").glob("*.conf"), *(root / "nginx/templates").glob("*.template")]
+    return "\n".join(re.sub(r"(?m)^\s*#.*$", "", path.read_text()) for path in files)
+
+
+def test_upstreams_are_the_scaled_services_by_their_own_names(configuration: str, production: dict[str, Any]) -> None:
+    upstreams = dict(re.findall(r"upstream (\S+) \{([^}]*)\}", configuration))
+    scaled = {n for n, s in production["services"].items() if "replicas" in s.get("deploy", {})}
+    assert set(upstreams) == scaled
+    for name, body in upstreams.items():
+        assert f"server {name}:8000 resolve" in body
+        assert "least_conn;" in body
+        assert re.search(rf"zone {name} ", body)
+
+
+def test_every_upstream_shares_a_network_with_nginx(production: dict[str, Any]) -> None:
+    nginx = set(production["services"]["nginx"]["networks"])
+    for name, service in production["services"].items():
+        if "replicas" in service.get("deploy", {}):
+            assert nginx & set(service["networks"]), name
+
+
+def locations(configuration: str) -> list[str]:
+    """Bodies of the locations that span several lines."""
+    return re.findall(r"(?ms)^    location [^\n]*\{\n(.*?)^    \}", configuration)
+
+
+def test_requests_go_to_known_upstreams_under_the_common_rules(configuration: str, production: dict[str, Any]) -> None:
+    passing = [body for body in locations(configuration) if "proxy_pass " in body]
+    assert len(passing) == configuration.count("proxy_pass ")
+    for body in passing:
+        target = re.search(r"proxy_pass http://([^;]+);", body)
+        assert target
+        assert target[1] in production["services"]
+        assert "include /etc/nginx/snippets/proxy.conf;" in body
+        # The client's own claim never gets through; the AI engine reads no address at all.
+        assert "proxy_set_header X-Forwarded-For" in body or target[1] == "ai-engine"
+
+
+def test_posts_are_never_sent_twice(root: Path) -> None:
+    assert "non_idempotent" not in re.sub(r"#.*", "", (root / "nginx/snippets/proxy.conf").read_text())
+
+
+def test_a_location_with_headers_of_its_own_repeats_the_common_ones(configuration: str) -> None:
+    own = [body for body in locations(configuration) if "add_header " in body]
+    assert own
+    for body in own:
+        assert "include /etc/nginx/snippets/security-headers.conf;" in body
+
+
+def test_the_policy_allows_nothing_from_outside(root: Path) -> None:
+    policy = re.search(
+        r'Content-Security-Policy "([^"]+)"', (root / "nginx/snippets/security-headers.conf").read_text()
+    )
+    assert policy
+    assert "default-src 'none'" in policy[1]
+    assert "unsafe" not in policy[1]
+    assert "http" not in policy[1]
+
+
+def test_operators_health_is_not_public(configuration: str) -> None:
+    public = configuration[configuration.index("server_name ${DOMAIN} localhost;\n    ssl_certificate") :]
+    assert "location = /health/detailed { return 404; }" in public
+    assert "embeddings" not in public
+
+
+def test_idle_connections_end_at_nginx_before_they_end_at_the_application(root: Path, configuration: str) -> None:
+    application = (root / "services/common/src/common/server.py").read_text()
+    kept = re.search(r"timeout_keep_alive=(\d+)|KEEP_ALIVE_SECONDS\s*(?::\s*\w+\s*)?=\s*(\d+)", application)
+    assert kept, "the application's keep-alive is not where this test looks for it"
+    nginx = [int(seconds) for seconds in re.findall(r"keepalive_timeout (\d+)s;\n}", configuration)]
+    assert nginx
+    assert max(nginx) < int(kept[1] or kept[2])
