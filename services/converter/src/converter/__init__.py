@@ -1,1 +1,17 @@
-"""See pyproject.toml for what this package is."""
+"""Minecraft Java mod to Bedrock add-on, as a library (`inspect_jar`, `convert`) and a command (`modporter`)."""
+
+from converter.errors import BadFile, BadJar, ConverterError, GateFailed, ToolMissing
+from converter.inspection import JarSummary, inspect_jar
+from converter.options import Limits, Options
+
+__all__ = [
+    "BadFile",
+    "BadJar",
+    "ConverterError",
+    "GateFailed",
+    "JarSummary",
+    "Limits",
+    "Options",
+    "ToolMissing",
+    "inspect_jar",
+]

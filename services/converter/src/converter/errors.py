@@ -2,7 +2,10 @@
 
 `BadJar` refuses a whole upload, `BadFile` makes one file of it an `error` row, `GateFailed` refuses a finished add-on,
 `ToolMissing` says that something the operator has to install is absent. Anything else that escapes is a bug.
+The names say what is refused; an Error suffix on each would say nothing more (hence no N818 here).
 """
+
+# ruff: noqa: N818
 
 from __future__ import annotations
 

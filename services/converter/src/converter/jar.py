@@ -104,7 +104,7 @@ def _archive(file: BinaryIO, limits: Limits) -> zipfile.ZipFile:
 
 
 def _check_nested(files: JarFiles, name: str, limits: Limits) -> None:
-    """Refuse the upload for a bomb one level down. What else is wrong with a nested jar does not matter: it stays shut."""
+    """Refuse the upload for a bomb one level down. What else is wrong with a nested jar is no matter: it stays shut."""
     if files.size(name) > limits.jar_bytes:
         raise BadJar("zip_bomb", f"{name} inside the jar is larger than a jar may be.")
     with tempfile.SpooledTemporaryFile(max_size=8 * MEBIBYTE) as copy:

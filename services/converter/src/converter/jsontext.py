@@ -1,4 +1,4 @@
-"""JSON as Minecraft's loaders read it: a byte-order mark, comments and trailing commas are tolerated, surprises are not.
+"""JSON as Minecraft's loaders read it: a byte-order mark, comments and trailing commas are tolerated, no more.
 
 Called by `JarFiles.json` and the metadata readers. Depth, size and non-finite numbers are refused here, so that nothing
 after it can recurse too deep or write a value that JSON does not have.
@@ -59,7 +59,7 @@ def _refuse_constant(name: str) -> None:
 
 
 def _check(value: Any, max_depth: int) -> None:
-    """Refuse depth and infinite numbers (1e999) with a stack of our own: the value may be as deep as the attacker likes."""
+    """Refuse depth and infinite numbers (1e999), level by level: no recursion that a deep value could exhaust."""
     level = [value]
     depth = 0
     while level:

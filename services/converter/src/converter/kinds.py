@@ -8,7 +8,6 @@ from __future__ import annotations
 METADATA_FILES = frozenset(
     {
         "fabric.mod.json",
-        "quilt.mod.json",
         "pack.mcmeta",
         "META-INF/mods.toml",
         "META-INF/neoforge.mods.toml",

@@ -9,7 +9,7 @@ from typing import Literal
 
 from converter.jar import JarFiles
 
-Loader = Literal["fabric", "quilt", "forge", "neoforge"]
+Loader = Literal["fabric", "forge", "neoforge"]
 VANILLA = "minecraft"
 
 _ASSET = re.compile(r"assets/([a-z0-9_.-]+)/(.+)")

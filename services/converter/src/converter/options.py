@@ -10,7 +10,7 @@ MEBIBYTE = 1024 * 1024
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What the reader accepts. All are checked on declared sizes before anything is unpacked, and again while reading."""
+    """What the reader accepts; checked on declared sizes before anything is unpacked, and again while reading."""
 
     jar_bytes: int = 100 * MEBIBYTE
     entries: int = 100_000

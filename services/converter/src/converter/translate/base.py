@@ -1,8 +1,9 @@
 """What a translator is: a pure function from the mod, and from what earlier translators made, to a `Translation`.
 
 A translator emits the ledger row of every source it claims: `Row(source=path, ...)` for a file,
-`Row(source="ns:id", kind="block" or "item", ...)` for a registry id. A source claimed twice is a bug on which the pipeline
-raises; a source that nobody claims gets its row from `leftovers.py`. A broken file is an `error` row, never an exception.
+`Row(source="ns:id", kind="block" or "item", ...)` for a registry id. A source claimed twice is a bug on which the
+pipeline raises; a source that nobody claims gets its row from `leftovers.py`. A broken file is an `error` row, never an
+exception.
 """
 
 from __future__ import annotations
