@@ -1,0 +1,214 @@
+"""Starts the containers and waits until all are healthy and HTTPS answers, service by service. Used by up.py,
+scale.py and test.py. When something fails it says which service, shows its last log lines, and what to do.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import time
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from scripts import console, https
+from scripts.process import ROOT, log_file, relative, tail
+from scripts.project import Project, containers
+
+START_SECONDS = 420.0  # two cold cores: Neo4j and three backends start at the same time
+ANSWER_SECONDS = 60.0
+POLL_SECONDS = 1.0
+LOG_LINES = 20
+CRASHES_TO_GIVE_UP = 4
+
+
+@dataclass(frozen=True)
+class ServiceView:
+    """One service as it is now: how many of its containers are good, and what is wrong with the worst of them."""
+
+    service: str
+    wanted: int
+    good: int
+    problem: str = ""
+    container: str = ""
+
+    @property
+    def is_good(self) -> bool:
+        """Whether as many containers as wanted are healthy (or, for a one-shot, ended well)."""
+        return self.good >= self.wanted
+
+    def __str__(self) -> str:
+        return f"{self.service} {self.good}/{self.wanted}" if self.wanted != 1 else self.service
+
+
+def expected(installation: Project) -> dict[str, int]:
+    """Number of containers by service, as Compose reads its files. Ends the script when it cannot."""
+    text = installation.query("config", "--format", "json")
+    if not text:
+        installation.compose("config", "--quiet")
+        console.fail("Docker Compose cannot read its files.", "See its message above.")
+    services: dict[str, Any] = json.loads(text)["services"]
+    return {name: int((service.get("deploy") or {}).get("replicas", 1)) for name, service in services.items()}
+
+
+def views(wanted: Mapping[str, int], inspected: Iterable[Mapping[str, Any]]) -> list[ServiceView]:
+    """The state of every wanted service, out of `docker inspect`."""
+    found: dict[str, list[Mapping[str, Any]]] = {name: [] for name in wanted}
+    for container in inspected:
+        labels = container["Config"]["Labels"]
+        # `docker compose run` makes containers that belong to no replica.
+        if labels.get("com.docker.compose.oneoff") != "True":
+            found.setdefault(labels["com.docker.compose.service"], []).append(container)
+    return [_view(name, count, found[name]) for name, count in wanted.items()]
+
+
+def _view(service: str, wanted: int, inspected: list[Mapping[str, Any]]) -> ServiceView:
+    good = 0
+    problem = container_id = ""
+    for container in inspected:
+        trouble = _problem(container)
+        if trouble is None:
+            good += 1
+        elif trouble:
+            problem, container_id = trouble, container["Id"]
+    return ServiceView(service, wanted, good, problem, container_id)
+
+
+def _problem(container: Mapping[str, Any]) -> str | None:
+    """None when the container is good, empty while that is open, else what is wrong."""
+    state = container["State"]
+    if state["Status"] == "running":
+        health = (state.get("Health") or {}).get("Status", "healthy")
+        if health == "healthy":
+            return None
+        return "answers its health check badly" if health == "unhealthy" else ""
+    if state["Status"] == "exited" and state["ExitCode"] == 0 and _is_one_shot(container):
+        # Compose starts an ended one-shot again at every `up`; one that ended well before counts as well.
+        return None
+    if state["Status"] == "restarting" or int(container.get("RestartCount", 0)) >= CRASHES_TO_GIVE_UP:
+        return f"keeps ending (status {state['ExitCode']})"
+    if state["Status"] in ("exited", "dead"):
+        return f"ended with status {state['ExitCode']}"
+    return ""
+
+
+def _is_one_shot(container: Mapping[str, Any]) -> bool:
+    return (container["HostConfig"].get("RestartPolicy") or {}).get("Name", "no") in ("", "no")
+
+
+def start(installation: Project, arguments: list[str], step: console.Step) -> None:
+    """Run `docker compose up -d ...` and return when every service is healthy. Ends the script when that fails."""
+    wanted = expected(installation)
+    log = log_file(f"{installation.name}-start")
+    with log.open("wb") as sink:
+        process = subprocess.Popen(
+            installation.compose_command("--ansi", "never", "up", "--detach", *arguments),
+            cwd=ROOT,
+            env=installation.environment(),
+            stdin=subprocess.DEVNULL,
+            stdout=sink,
+            stderr=subprocess.STDOUT,
+        )
+        try:
+            status = _follow(installation, wanted, step, process.poll)
+        finally:
+            _end(process)
+    if status:
+        console.say(tail(log, 8))
+        diagnose(installation, wanted, f"docker compose up ended with status {status}")
+
+
+def _follow(
+    installation: Project, wanted: Mapping[str, int], step: console.Step, ended: Callable[[], int | None]
+) -> int:
+    """Show each service as it becomes healthy. Returns Compose's exit status; diagnoses a stack that never gets there."""
+    deadline = time.monotonic() + START_SECONDS
+    told: set[str] = set()
+    while time.monotonic() < deadline:
+        status = ended()
+        if status:
+            return status
+        now = views(wanted, containers(installation.name))
+        for view in now:
+            if view.is_good and view.service not in told:
+                told.add(view.service)
+                step.line(f"{str(view):<16} healthy after {console.duration(step.seconds)}")
+        open_ones = [view for view in now if not view.is_good]
+        if status == 0 and not open_ones:
+            step.note(f"{len(wanted)} services healthy")
+            return 0
+        step.note(f"{len(wanted) - len(open_ones)} of {len(wanted)} healthy; waiting for {_list(open_ones)}")
+        time.sleep(POLL_SECONDS)
+    diagnose(installation, wanted, f"after {START_SECONDS:.0f} s not every service is healthy")
+    return 1
+
+
+def wait_for_answer(installation: Project, step: console.Step) -> None:
+    """Return when the page and the API answer over HTTPS. Ends the script when they do not."""
+    client = https.Client(installation)
+    deadline = time.monotonic() + ANSWER_SECONDS
+    problem = ""
+    while time.monotonic() < deadline:
+        try:
+            for path in ("/", "/api/v1/conversions"):
+                client.expect(200, "GET", path, timeout_seconds=5)
+        except (OSError, https.StackError) as error:
+            problem = str(error)
+            step.note(problem)
+            time.sleep(POLL_SECONDS)
+        else:
+            step.note(installation.base_url)
+            return
+    console.say(_logs_of_service(installation, "nginx"))
+    console.fail(
+        f"{installation.base_url} does not answer as it should: {problem}.",
+        "The last lines of NGINX are above; `make logs SERVICE=nginx` shows all of them.",
+    )
+
+
+def diagnose(installation: Project, wanted: Mapping[str, int], happened: str) -> None:
+    """End the script with the services that are not well, the last lines of the worst one, and what to do."""
+    ill = [view for view in views(wanted, containers(installation.name)) if not view.is_good]
+    culprit = next((view for view in ill if view.problem), ill[0] if ill else None)
+    if culprit is None:
+        console.fail(f"Although every service is healthy, {happened}.", "Run `make up` again.")
+    console.say()
+    for view in ill:
+        console.say(f"     {str(view):<16} {view.problem or 'still starting, or waiting for another service'}")
+    console.heading(f"\nThe last lines of {culprit.service}:")
+    console.say(_logs_of(culprit.container) if culprit.container else _logs_of_service(installation, culprit.service))
+    log = relative(log_file(f"{installation.name}-start"))
+    console.fail(
+        f"{culprit.service} {culprit.problem or 'does not get ready'} ({happened}).",
+        f"`make logs SERVICE={culprit.service}` shows more, {log} what Compose did; then run `make up` again.",
+    )
+
+
+def _logs_of(container: str) -> str:
+    done = subprocess.run(
+        ["docker", "logs", "--tail", str(LOG_LINES), container],
+        capture_output=True,
+        text=True,
+        errors="replace",
+        check=False,
+        timeout=30,
+    )
+    return (done.stdout + done.stderr).strip() or "(it wrote nothing)"
+
+
+def _logs_of_service(installation: Project, service: str) -> str:
+    return installation.query("logs", "--no-color", "--tail", str(LOG_LINES), service).strip() or "(it wrote nothing)"
+
+
+def _list(open_ones: list[ServiceView]) -> str:
+    return ", ".join(map(str, open_ones)) or "Compose"
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    """Leave no Compose behind when the user stops us; what it has started so far stays and is used next time."""
+    if process.poll() is None:
+        process.terminate()
+        try:
+            process.wait(timeout=20)
+        except subprocess.TimeoutExpired:
+            process.kill()
