@@ -13,9 +13,11 @@ from typing import Any
 
 from converter.errors import BadFile
 
-# A string, or a comment, or a comma before a closing bracket. Strings come first so that "http://x" stays whole.
-_TOKENS = re.compile(r'("(?:[^"\\]|\\.)*")|(//[^\n]*|/\*.*?\*/|\#[^\n]*)|,(?=\s*[}\]])', re.DOTALL)
-_COMMENTS = re.compile(r'("(?:[^"\\]|\\.)*")|(//[^\n]*|/\*.*?\*/|\#[^\n]*)', re.DOTALL)
+# A string or a comment; strings come first so that "http://x" stays whole. Both also match when nothing ends them, and
+# the string possessively: a scan of hostile text stays linear.
+_STRING_OR_COMMENT = r'("(?:[^"\\]++|\\.)*+"?)|(?://[^\n]*|/\*.*?(?:\*/|\Z)|\#[^\n]*)'
+_COMMENTS = re.compile(_STRING_OR_COMMENT, re.DOTALL)
+_TRAILING_COMMAS = re.compile(r'("(?:[^"\\]++|\\.)*+"?)|,(?=\s*[}\]])', re.DOTALL)
 
 
 def parse(data: bytes, *, max_depth: int = 64) -> Any:
@@ -36,7 +38,8 @@ def _load(text: str) -> Any:
         return _loads(text)
     except json.JSONDecodeError as error:
         first = error
-    lenient = _TOKENS.sub(lambda found: found[1] or "", _COMMENTS.sub(lambda found: found[1] or " ", text))
+    bare = _COMMENTS.sub(lambda found: found[1] or " ", text)
+    lenient = _TRAILING_COMMAS.sub(lambda found: found[1] or "", bare)
     try:
         return _loads(lenient)
     except json.JSONDecodeError:

@@ -22,14 +22,18 @@ FABRIC = "fabric.mod.json"
 NEOFORGE = "META-INF/neoforge.mods.toml"
 FORGE = "META-INF/mods.toml"
 MANIFEST = "META-INF/MANIFEST.MF"
-_METADATA_BYTES = 1024 * 1024
+_METADATA_BYTES = 256 * 1024
 _UNKNOWN_VERSION = "0.0.0"
 
 _ID = re.compile(r"[a-z][a-z0-9_-]{0,63}")
-_PLACEHOLDER = re.compile(r"\$\{[^}]*\}|@[A-Za-z_]+@")
-_BARE_VALUE = re.compile(r"(=[ \t]*)(\$\{[^}\n]*\})")
-# A TOML string or comment, kept as it is, or a placeholder outside of them.
-_BARE_KEY = re.compile(r"""('''.*?'''|\"{3}.*?\"{3}|'[^'\n]*'|"(?:[^"\\\n]|\\.)*"|\#[^\n]*)|\$\{[^}\n]*\}""", re.DOTALL)
+_PLACEHOLDER = re.compile(r"\$\{[^}\n]{0,80}\}|@[A-Za-z_]{1,80}@")
+_BARE_VALUE = re.compile(r"(=[ \t]{0,80})(\$\{[^}\n]{0,80}\})")
+# A TOML string or comment, kept as it is, or a placeholder outside of them. An open end is matched too, and strings
+# possessively: a scan of hostile text stays linear.
+_BARE_KEY = re.compile(
+    r"""('{3}.*?(?:'{3}|\Z)|\"{3}.*?(?:\"{3}|\Z)|'[^'\n]*+'?|"(?:[^"\\\n]|\\.)*+"?|\#[^\n]*)|\$\{[^}\n]{0,80}\}""",
+    re.DOTALL,
+)
 _UNPRINTABLE = re.compile(r"§.|[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]+")
 _WEB_ADDRESS = re.compile(r"https?://[^\s\"'<>\\]{3,300}")
 _NAMESPACE = re.compile(r"assets/([a-z0-9_.-]+)/.+")
@@ -50,7 +54,7 @@ def read_metadata(files: JarFiles) -> ModInfo:
 def _read(files: JarFiles, path: str, loader: Loader, reader: Callable[[JarFiles, str], dict[str, Any]]) -> ModInfo:
     try:
         if files.size(path) > _METADATA_BYTES:
-            raise BadFile("larger than 1 MB")
+            raise BadFile("larger than 256 KB")
         raw = reader(files, path)
     except BadFile as error:
         raise BadJar("bad_metadata", f"{path} cannot be read: {error.reason}.") from None
