@@ -1,0 +1,53 @@
+"""The program that test_server.py starts: a small service on the draining server. Prints its port, then serves."""
+
+import asyncio
+import sys
+from collections.abc import AsyncIterator
+
+from common.drain import drain_of
+from common.health import health_router
+from common.server import DrainTimes, serve
+from common.settings import ServiceSettings
+from fastapi import FastAPI, Request
+from fastapi.responses import StreamingResponse
+
+app = FastAPI()
+app.include_router(health_router("under-test", "1", []))
+taken: set[str] = set()
+
+
+@app.get("/item")
+async def item() -> dict[str, int]:
+    return {"bytes": 0}
+
+
+@app.post("/item")
+async def post_item(request: Request) -> dict[str, int]:
+    body = await request.body()
+    await asyncio.sleep(0.003)
+    return {"bytes": len(body)}
+
+
+@app.post("/slow")
+async def slow() -> dict[str, bool]:
+    await asyncio.sleep(2)
+    return {"slow": True}
+
+
+@app.get("/stream")
+async def stream() -> StreamingResponse:
+    async def until_drain() -> AsyncIterator[bytes]:
+        yield b"begun\n"
+        await drain_of(app).wait()
+        yield b"ended\n"
+
+    return StreamingResponse(until_drain())
+
+
+serve(
+    app,
+    host="127.0.0.1",
+    port=int(sys.argv[1]),
+    settings=ServiceSettings(environment="development"),
+    times=DrainTimes(deadline_seconds=float(sys.argv[2]), idle_seconds=float(sys.argv[3]), finish_seconds=10),
+)

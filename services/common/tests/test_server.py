@@ -1,0 +1,156 @@
+"""A replica told to stop loses no request: a real process, real sockets and a client that behaves as NGINX does."""
+
+import asyncio
+import contextlib
+import signal
+import socket
+import sys
+import time
+from collections import Counter
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+PROGRAM = Path(__file__).with_name("serving_program.py")
+Connection = tuple[asyncio.StreamReader, asyncio.StreamWriter]
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        return int(probe.getsockname()[1])
+
+
+@contextlib.asynccontextmanager
+async def running(deadline: float = 20, idle: float = 5) -> AsyncIterator[tuple[asyncio.subprocess.Process, int]]:
+    port = free_port()
+    process = await asyncio.create_subprocess_exec(sys.executable, str(PROGRAM), str(port), str(deadline), str(idle))
+    try:
+        async with asyncio.timeout(20):
+            while True:
+                with contextlib.suppress(OSError):
+                    _, writer = await asyncio.open_connection("127.0.0.1", port)
+                    await close(writer)
+                    break
+                await asyncio.sleep(0.05)
+        yield process, port
+    finally:
+        if process.returncode is None:
+            process.kill()
+        await process.wait()
+
+
+async def close(writer: asyncio.StreamWriter) -> None:
+    writer.close()
+    with contextlib.suppress(OSError):
+        await writer.wait_closed()
+
+
+async def exchange(connection: Connection, method: str, path: str, body: bytes = b"") -> tuple[int, bool, bytes]:
+    """Status, whether the connection may be used again, and the body (which must have a content-length)."""
+    reader, writer = connection
+    head = f"{method} {path} HTTP/1.1\r\nHost: test\r\nContent-Length: {len(body)}\r\n\r\n"
+    writer.write(head.encode() + body)
+    await writer.drain()
+    answer = (await reader.readuntil(b"\r\n\r\n")).decode().lower()
+    length = next(int(line.split(":")[1]) for line in answer.split("\r\n") if line.startswith("content-length"))
+    return int(answer.split()[1]), "connection: close" not in answer, await reader.readexactly(length)
+
+
+class NginxLikeClient:
+    """Keeps idle connections and prefers the most recently used; never repeats a request that was sent."""
+
+    def __init__(self, port: int) -> None:
+        self.port = port
+        self.idle: list[Connection] = []
+        self.results: Counter[str] = Counter()
+
+    async def request(self, method: str, body: bytes = b"") -> None:
+        while self.idle and self.idle[-1][0].at_eof():  # NGINX drops a cached connection whose peer has closed it
+            await close(self.idle.pop()[1])
+        if self.idle:
+            connection = self.idle.pop()
+        else:
+            try:
+                connection = await asyncio.open_connection("127.0.0.1", self.port)
+            except ConnectionRefusedError:
+                self.results["refused"] += 1
+                return
+        try:
+            status, reusable, answer = await exchange(connection, method, "/item", body)
+        except (OSError, asyncio.IncompleteReadError) as error:
+            self.results[f"lost {method}: {type(error).__name__}"] += 1
+            await close(connection[1])
+            return
+        self.results["answered" if answer == b'{"bytes":%d}' % len(body) else f"status {status}"] += 1
+        if reusable:
+            self.idle.append(connection)
+        else:
+            await close(connection[1])
+
+
+async def test_a_stop_under_load_loses_no_request() -> None:
+    async with running() as (process, port):
+        client = NginxLikeClient(port)
+        stopped = asyncio.Event()
+
+        async def hammer(number: int) -> None:
+            while not stopped.is_set():
+                await client.request("POST" if number % 2 else "GET", b"x" * (number * 500 if number % 2 else 0))
+                await asyncio.sleep(0.004)
+
+        hammers = [asyncio.create_task(hammer(number)) for number in range(12)]
+        await asyncio.sleep(1)
+        answered_before = client.results["answered"]
+        process.send_signal(signal.SIGTERM)
+        began = time.monotonic()
+        async with asyncio.timeout(25):
+            assert await process.wait() == 0
+        took = time.monotonic() - began
+        await asyncio.sleep(0.2)
+        stopped.set()
+        await asyncio.gather(*hammers)
+        for _, writer in client.idle:
+            await close(writer)
+    assert answered_before > 50
+    assert set(client.results) == {"answered", "refused"}, client.results
+    assert took < 10, "connections in use are used up at once; the deadline is for idle ones"
+
+
+async def test_an_idle_connection_is_still_served_and_then_closed() -> None:
+    async with running() as (process, port):
+        connection = await asyncio.open_connection("127.0.0.1", port)
+        assert (await exchange(connection, "GET", "/item"))[:2] == (200, True)
+        process.send_signal(signal.SIGTERM)
+        await asyncio.sleep(0.5)
+        newcomer = await asyncio.open_connection("127.0.0.1", port)
+        assert (await exchange(newcomer, "GET", "/health/ready"))[:2] == (503, False)
+        assert (await exchange(connection, "POST", "/item", b"abc")) == (200, False, b'{"bytes":3}')
+        async with asyncio.timeout(5):
+            assert await process.wait() == 0
+        await close(connection[1])
+        await close(newcomer[1])
+
+
+async def test_idle_connections_do_not_hold_the_replica_beyond_their_time() -> None:
+    async with running(idle=1) as (process, port):
+        connection = await asyncio.open_connection("127.0.0.1", port)
+        await exchange(connection, "GET", "/item")
+        process.send_signal(signal.SIGTERM)
+        async with asyncio.timeout(5):
+            assert await process.wait() == 0
+        await close(connection[1])
+
+
+async def test_requests_in_progress_finish_and_streams_end() -> None:
+    async with running(deadline=1) as (process, port):
+        slow = await asyncio.open_connection("127.0.0.1", port)
+        answer = asyncio.create_task(exchange(slow, "POST", "/slow"))
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(b"GET /stream HTTP/1.1\r\nHost: test\r\n\r\n")
+        await reader.readuntil(b"begun\n")
+        process.send_signal(signal.SIGTERM)
+        async with asyncio.timeout(5):
+            assert b"ended\n" in await reader.readuntil(b"0\r\n\r\n")
+            assert (await answer)[0] == 200
+            assert await process.wait() == 0
+        await close(writer)
+        await close(slow[1])
