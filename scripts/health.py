@@ -121,7 +121,7 @@ def start(installation: Project, arguments: list[str], step: console.Step) -> No
 def _follow(
     installation: Project, wanted: Mapping[str, int], step: console.Step, ended: Callable[[], int | None]
 ) -> int:
-    """Show each service as it becomes healthy. Returns Compose's exit status; diagnoses a stack that never gets there."""
+    """Show each service as it becomes healthy; returns Compose's exit status. Diagnoses a stack that hangs."""
     deadline = time.monotonic() + START_SECONDS
     told: set[str] = set()
     while time.monotonic() < deadline:
@@ -132,7 +132,7 @@ def _follow(
         for view in now:
             if view.is_good and view.service not in told:
                 told.add(view.service)
-                step.line(f"{str(view):<16} healthy after {console.duration(step.seconds)}")
+                step.line(f"{view!s:<16} healthy after {console.duration(step.seconds)}")
         open_ones = [view for view in now if not view.is_good]
         if status == 0 and not open_ones:
             step.note(f"{len(wanted)} services healthy")
@@ -174,7 +174,7 @@ def diagnose(installation: Project, wanted: Mapping[str, int], happened: str) ->
         console.fail(f"Although every service is healthy, {happened}.", "Run `make up` again.")
     console.say()
     for view in ill:
-        console.say(f"     {str(view):<16} {view.problem or 'still starting, or waiting for another service'}")
+        console.say(f"     {view!s:<16} {view.problem or 'still starting, or waiting for another service'}")
     console.heading(f"\nThe last lines of {culprit.service}:")
     console.say(_logs_of(culprit.container) if culprit.container else _logs_of_service(installation, culprit.service))
     log = relative(log_file(f"{installation.name}-start"))

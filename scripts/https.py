@@ -56,7 +56,7 @@ class Client:
         """Send one request and read the whole answer. Raises OSError (ssl.SSLError too) when nothing answers."""
         connection = connect(self.installation, timeout_seconds)
         try:
-            connection.request(method, path, body=body, headers=self._headers(headers))
+            connection.request(method, path, body=body, headers=self.headers(headers))
             response = connection.getresponse()
             self._remember(response)
             return Answer(response.status, dict(response.headers.items()), response.read())
@@ -72,7 +72,8 @@ class Client:
             raise StackError(f"{method} {path} answered {answer.status}: {_explanation(answer)}")
         return answer
 
-    def _headers(self, extra: Mapping[str, str] | None) -> dict[str, str]:
+    def headers(self, extra: Mapping[str, str] | None) -> dict[str, str]:
+        """What every request of this client carries, and `extra`."""
         headers = {"Host": self.installation.base_url.removeprefix("https://"), **(extra or {})}
         if self.cookies:
             headers["Cookie"] = "; ".join(f"{name}={value}" for name, value in self.cookies.items())

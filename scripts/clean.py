@@ -1,0 +1,55 @@
+"""Removes the containers, networks and data of the installation: `make clean`. Asks before it does.
+
+Settings, passwords, certificate and images stay, so that the next `make up` is quick and starts empty.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+
+from scripts import console, project
+
+DOWN_SECONDS = 180
+
+
+def is_confirmed(name: str) -> bool:
+    """Whether the user typed the installation's name, or said CONFIRM=yes."""
+    if os.environ.get("CONFIRM") == "yes":
+        return True
+    if not sys.stdin.isatty():
+        console.fail("Nothing was removed: there is nobody to ask.", "Say `make clean CONFIRM=yes` to go on.")
+    try:
+        return input(f"Type {name} to remove all of that: ").strip() == name
+    except EOFError:
+        return False
+
+
+def main() -> int:
+    """Show what goes, ask, remove it."""
+    installation = project.load()
+    name = installation.name
+    found = project.volumes(name)
+    running = len(project.containers(name))
+    if not found and not running:
+        console.say(f"{name} has no containers and no data here; nothing to remove.")
+        return 0
+    console.say(f"This removes {running} containers and, for good, the data of {name}:")
+    for volume in found:
+        console.say(f"     {volume}")
+    if not is_confirmed(name):
+        console.say("Nothing was removed.")
+        return 1
+    with console.step("Removing containers, networks and data"):
+        status = installation.compose(
+            "--progress", "quiet", "down", "--volumes", "--remove-orphans", timeout_seconds=DOWN_SECONDS
+        )
+    left = project.volumes(name)
+    if status or left:
+        console.fail(f"Not everything went: {', '.join(left) or 'see above'}.", "Run `make clean` again.")
+    console.say(".env, the secrets and the images are still there; `make up` starts with no data.")
+    return 0
+
+
+if __name__ == "__main__":
+    console.run(main)

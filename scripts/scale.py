@@ -1,0 +1,44 @@
+"""Changes how many containers of a service run: `make scale SERVICE=backend REPLICAS=5`.
+
+The number is written to .env first, so that the next `make up` or `docker compose up` keeps it.
+"""
+
+from __future__ import annotations
+
+import argparse
+
+from scripts import console, dotenv, env, health, project
+
+SCALABLE = {
+    "backend": "BACKEND_REPLICAS",
+    "ai-engine": "AI_ENGINE_REPLICAS",
+    "frontend": "FRONTEND_REPLICAS",
+}
+USAGE = "For example: make scale SERVICE=backend REPLICAS=5"
+
+
+def main() -> int:
+    """Write the number down, start or stop containers, and wait until the new ones are healthy."""
+    parser = argparse.ArgumentParser(prog="scripts.scale", description="Change the number of replicas.")
+    parser.add_argument("service")
+    parser.add_argument("replicas")
+    arguments = parser.parse_args()
+    key = SCALABLE.get(arguments.service)
+    if key is None:
+        console.fail(f"SERVICE is one of {', '.join(SCALABLE)}, not {arguments.service!r}.", USAGE)
+    problem = env.RULES[key](arguments.replicas)
+    if problem:
+        console.fail(f"REPLICAS {problem}, not {arguments.replicas!r}.", USAGE)
+    installation = project.load()
+    text = dotenv.assign(installation.env_file.read_text(encoding="utf-8"), key, arguments.replicas)
+    dotenv.write_atomically(installation.env_file, text, 0o644)
+    installation = project.Project(installation.env_file, {**installation.values, key: arguments.replicas})
+    with console.step(f"{arguments.service}: {arguments.replicas} replicas") as step:
+        # --no-deps: nothing but this service is touched, however the others were scaled.
+        scale = ["--scale", f"{arguments.service}={arguments.replicas}", arguments.service]
+        health.start(installation, ["--no-recreate", "--no-deps", *scale], step)
+    return 0
+
+
+if __name__ == "__main__":
+    console.run(main)
