@@ -1,0 +1,93 @@
+"""Open-loop load: requests leave at a fixed rate whether or not earlier ones were answered, as those of many people do.
+
+Used by the scenarios and by `make bench`. It sends to the address that it is given and ends by itself.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import ssl
+import time
+from collections import Counter
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+
+import httpx
+
+Request = Callable[[httpx.AsyncClient], Awaitable[httpx.Response]]
+
+
+@dataclass
+class Report:
+    """What came back: answers by (kind, status), failures without an answer, and how long each took."""
+
+    answers: Counter[tuple[str, int]] = field(default_factory=Counter)
+    failures: list[str] = field(default_factory=list)
+    seconds: list[float] = field(default_factory=list)
+    duration_seconds: float = 0.0
+
+    @property
+    def sent(self) -> int:
+        return sum(self.answers.values()) + len(self.failures)
+
+    def lost(self, *kinds: str) -> list[str]:
+        """Every request without an answer, or with one other than 2xx and 429; of all kinds or of these."""
+        wrong = [
+            f"{kind}: {status} x{count}"
+            for (kind, status), count in self.answers.items()
+            if not (200 <= status < 300 or status == 429)
+        ]
+        return [line for line in [*wrong, *self.failures] if not kinds or line.split(":")[0] in kinds]
+
+    def quantile(self, share: float) -> float:
+        ordered = sorted(self.seconds)
+        return ordered[min(len(ordered) - 1, int(share * len(ordered)))] if ordered else 0.0
+
+
+@dataclass(frozen=True)
+class Load:
+    """`rate` requests a second for `seconds`, drawn from weighted kinds, over `clients` keep-alive connections."""
+
+    base_url: str
+    tls: ssl.SSLContext
+    kinds: dict[str, tuple[float, Request]]
+    rate: float = 100.0
+    clients: int = 20
+    timeout_seconds: float = 30.0
+
+    async def run(self, *, seconds: float, until: asyncio.Event | None = None) -> Report:
+        """Send for `seconds`, or until the event is set if that comes first; wait for the last answers."""
+        report, tasks = Report(), set[asyncio.Task[None]]()
+        draw = random.Random(1)  # the same order of kinds in every run
+        names, weights = list(self.kinds), [weight for weight, _ in self.kinds.values()]
+        limits = httpx.Limits(max_connections=None, max_keepalive_connections=1)
+        clients = [
+            httpx.AsyncClient(base_url=self.base_url, verify=self.tls, timeout=self.timeout_seconds, limits=limits)
+            for _ in range(self.clients)
+        ]
+        started = time.monotonic()
+        try:
+            for number in range(int(seconds * self.rate)):
+                await asyncio.sleep(max(0.0, started + number / self.rate - time.monotonic()))
+                if until is not None and until.is_set():
+                    break
+                kind = draw.choices(names, weights)[0]
+                task = asyncio.create_task(self._send(kind, clients[number % self.clients], report))
+                tasks.add(task)
+                task.add_done_callback(tasks.discard)
+            await asyncio.gather(*tasks)
+        finally:
+            report.duration_seconds = time.monotonic() - started
+            await asyncio.gather(*(client.aclose() for client in clients))
+        return report
+
+    async def _send(self, kind: str, client: httpx.AsyncClient, report: Report) -> None:
+        started = time.monotonic()
+        try:
+            answer = await self.kinds[kind][1](client)
+        except httpx.HTTPError as error:
+            report.failures.append(f"{kind}: {type(error).__name__} {error}")
+            return
+        report.seconds.append(time.monotonic() - started)
+        report.answers[kind, answer.status_code] += 1
