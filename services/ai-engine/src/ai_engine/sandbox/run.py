@@ -1,0 +1,169 @@
+"""Runs one command in the jail and tells how it ended; called by conversions.converter.
+
+What the jail does not take away: CPU time within the limits, and, on kernels without Landlock (before 5.13), reading
+what the service's uid can read. The environment handed to the child holds no secrets, and no file descriptor is
+inherited but the three standard streams.
+"""
+
+import asyncio
+import contextlib
+import json
+import os
+import signal
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from ai_engine.sandbox.limits import Limits
+from ai_engine.sandbox.watch import Overrun, tree, watch
+
+STDERR_TAIL_BYTES = 8 * 1024
+READ_BYTES = 64 * 1024
+# After the group was killed nobody holds the pipes any more; this only bounds a kernel that is slow to clean up.
+END_SECONDS = 10.0
+SYSTEM_PATHS = ("/usr", "/bin", "/sbin", "/lib", "/lib64", "/etc", "/proc", "/sys/fs/cgroup", "/sys/devices/system/cpu")
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """What to run. `work_dir` is the only place that it may write to; `read_paths` come on top of the system's own."""
+
+    argv: Sequence[str]
+    work_dir: Path
+    read_paths: Sequence[str] = ()
+    environment: Mapping[str, str] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """`exit_code` is negative for a signal; `overrun` names the limit for which it was killed."""
+
+    exit_code: int
+    overrun: Overrun | None
+    stderr_tail: str
+
+
+class _Output:
+    """Splits standard output into lines within limits, and keeps the tail of standard error."""
+
+    def __init__(self, limits: Limits, on_line: Callable[[bytes], None]) -> None:
+        self._limits, self._on_line = limits, on_line
+        self._tail = b""
+
+    async def read_stdout(self, stream: asyncio.StreamReader) -> bool:
+        """True when the stream ended, False when it broke a limit."""
+        total, rest = 0, b""
+        while chunk := await stream.read(READ_BYTES):
+            total += len(chunk)
+            *lines, rest = (rest + chunk).split(b"\n")
+            if total > self._limits.output_bytes or any(len(line) > self._limits.line_bytes for line in (*lines, rest)):
+                return False
+            for line in lines:
+                self._on_line(line)
+        if rest:
+            self._on_line(rest)
+        return True
+
+    async def read_stderr(self, stream: asyncio.StreamReader) -> None:
+        while chunk := await stream.read(READ_BYTES):
+            self._tail = (self._tail + chunk)[-STDERR_TAIL_BYTES:]
+
+    @property
+    def stderr_tail(self) -> str:
+        return self._tail.decode(errors="replace").strip()
+
+
+async def run_jailed(command: Command, limits: Limits, on_line: Callable[[bytes], None]) -> Ended:
+    """Run to the end or to the first broken limit. However it ends, cancelled included, nothing of it is left running.
+
+    `on_line` gets each line of standard output, without its end. Raises OSError when no process can be started.
+    """
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        *("-I", "-m", "ai_engine.sandbox.jail", _spec(command, limits), *command.argv),
+        stdin=asyncio.subprocess.DEVNULL,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+        cwd=command.work_dir,
+        env=_environment(command),
+        start_new_session=True,
+    )
+    output = _Output(limits, on_line)
+    assert process.stdout is not None and process.stderr is not None  # noqa: S101, PT018 - both are pipes
+    stdout = asyncio.create_task(output.read_stdout(process.stdout))
+    stderr = asyncio.create_task(output.read_stderr(process.stderr))
+    try:
+        overrun = await _until_end_or_overrun(process, command, limits, stdout)
+        _kill(process)
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(asyncio.gather(stdout, stderr), END_SECONDS)
+    finally:
+        _kill(process)
+        stdout.cancel()
+        stderr.cancel()
+        # Shielded: a second cancellation must not leave a zombie behind.
+        await asyncio.shield(asyncio.wait_for(process.wait(), END_SECONDS))
+    if overrun is None and not stdout.result():
+        overrun = "too_much_output"
+    return Ended(process.returncode if process.returncode is not None else -signal.SIGKILL, overrun, output.stderr_tail)
+
+
+async def _until_end_or_overrun(
+    process: asyncio.subprocess.Process, command: Command, limits: Limits, stdout: asyncio.Task[bool]
+) -> Overrun | None:
+    watching = asyncio.create_task(watch(process, command.work_dir, limits))
+    # wait() of some Python versions also waits for the pipes, which a grandchild may hold; `watching` sees the end.
+    ended = asyncio.create_task(process.wait())
+    waiting: set[asyncio.Task[Any]] = {watching, ended, stdout}
+    try:
+        while True:
+            done, waiting = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+            if stdout in done and not stdout.result():
+                return "too_much_output"
+            if watching in done:
+                return watching.result()
+            if ended in done:
+                return None
+    finally:
+        watching.cancel()
+        ended.cancel()
+
+
+def _kill(process: asyncio.subprocess.Process) -> None:
+    """Kill the group that the jail leads, and whatever may be below it without being in the group."""
+    strays = list(tree(process.pid)) if process.returncode is None else []
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.killpg(process.pid, signal.SIGKILL)
+    for stray in strays:
+        with contextlib.suppress(psutil.Error):
+            stray.kill()
+
+
+def _spec(command: Command, limits: Limits) -> str:
+    return json.dumps(
+        {
+            "parent_pid": os.getpid(),
+            "work_dir": str(command.work_dir),
+            "read_paths": [*SYSTEM_PATHS, sys.prefix, sys.base_prefix, *command.read_paths],
+            "cpu_seconds": limits.cpu_seconds,
+            "file_bytes": limits.file_bytes,
+            "open_files": limits.open_files,
+            "data_bytes": limits.data_bytes,
+        }
+    )
+
+
+def _environment(command: Command) -> dict[str, str]:
+    """Nothing of the service's own environment but where programs lie."""
+    base = {
+        "PATH": os.environ.get("PATH", "/usr/local/bin:/usr/bin:/bin"),
+        "HOME": str(command.work_dir),
+        "TMPDIR": str(command.work_dir),
+        "LANG": "C.UTF-8",
+        "PYTHONDONTWRITEBYTECODE": "1",
+    }
+    return base | dict(command.environment or {})
