@@ -1,0 +1,1 @@
+"""The pages and their fragments: home, conversions, live progress, errors."""
