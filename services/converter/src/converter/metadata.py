@@ -71,7 +71,7 @@ def _read(files: JarFiles, path: str, loader: Loader, reader: Callable[[JarFiles
         description=_text(raw.get("description"), 1000),
         authors=tuple(_texts(raw.get("authors"))),
         license=", ".join(_texts(raw.get("license"))),
-        icon_path=icon if isinstance(icon, str) and icon in files else None,
+        icon_path=icon if isinstance(icon, str) and icon.endswith(".png") and icon in files else None,
         urls=_urls(raw.get("urls")),
         metadata_path=path,
     )

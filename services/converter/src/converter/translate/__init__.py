@@ -6,5 +6,14 @@ The order is the order of dependency: textures before what shows them, blocks an
 from __future__ import annotations
 
 from converter.translate.base import Translator
+from converter.translate.items import translate_items
+from converter.translate.lang import translate_languages
+from converter.translate.manifest import translate_manifest
+from converter.translate.textures import translate_textures
 
-TRANSLATORS: tuple[tuple[str, Translator], ...] = ()
+TRANSLATORS: tuple[tuple[str, Translator], ...] = (
+    ("manifest", translate_manifest),
+    ("textures", translate_textures),
+    ("items", translate_items),
+    ("languages", translate_languages),
+)
