@@ -1,7 +1,7 @@
-"""The image that every local image starts from: Debian 13, made by debootstrap, for machines without a container registry.
+"""The image that every local image starts from: Debian 13 by debootstrap, for machines without a container registry.
 
-It plays the role of `debian:trixie-slim` and looks the same to a Dockerfile: minimal, with ca-certificates, and with the
-package sources in /etc/apt/sources.list.d/debian.sources. The mirror is the machine's own Debian mirror, else
+It plays the role of `debian:trixie-slim` and looks the same to a Dockerfile: minimal, with ca-certificates, and with
+the package sources in /etc/apt/sources.list.d/debian.sources. The mirror is the machine's own Debian mirror, else
 debootstrap's default. Called by scripts/images.py.
 """
 
@@ -12,8 +12,8 @@ import shutil
 import tempfile
 from pathlib import Path
 
-from scripts import apt, console
-from scripts.process import ROOT, as_root, log_file, logged, logged_or_fail, output
+from scripts import apt
+from scripts.process import ROOT, as_root, log_file, logged, logged_or_fail
 
 SUITE = "trixie"
 FILES = ROOT / "images" / "base"
@@ -58,7 +58,7 @@ def build(tag: str, labels: dict[str, str]) -> Path:
     if shutil.which("debootstrap") is None:
         apt.install(["debootstrap", "debian-archive-keyring"])
     # /var/tmp, since debootstrap needs a file system with devices and programs, which /tmp often is not.
-    place = Path(tempfile.mkdtemp(prefix="modporter-base-", dir="/var/tmp"))  # noqa: S108
+    place = Path(tempfile.mkdtemp(prefix="modporter-base-", dir="/var/tmp"))
     try:
         _bootstrap(place / "root", log)
         _import(place / "root", tag, labels, log)

@@ -1,8 +1,8 @@
 """Compose and buildx as plugins of the docker command, from the most trusted source that has them.
 
-1. what the machine already has; 2. the distribution's own package, when new enough; 3. the signed packages of Debian 13,
-fetched and verified by apt with a sources file and a lists folder of its own (the machine's configuration stays as it
-is) and unpacked into ~/.docker/cli-plugins. Run as `python3 -m scripts.plugins [--status]`; scripts/up.py calls it.
+1. what the machine already has; 2. the distribution's own package, when new enough; 3. the signed packages of Debian
+13, fetched and verified by apt with a sources file and a lists folder of its own (the machine's configuration stays as
+it is) and unpacked into ~/.docker/cli-plugins. Run as `python3 -m scripts.plugins [--status]`; scripts/up.py calls it.
 """
 
 from __future__ import annotations
@@ -96,7 +96,7 @@ def _from_debian(plugin: Plugin) -> None:
         options = _foreign_apt(place)
         for command in (["apt-get", *options, "update"], ["apt-get", *options, "download", package]):
             logged_or_fail(
-                ["sh", "-c", f'cd "$0" && exec "$@"', place, *command],
+                ["sh", "-c", 'cd "$0" && exec "$@"', place, *command],
                 log,
                 timeout_seconds=FETCH_SECONDS,
                 sentence=f"Debian's package {package} could not be fetched.",

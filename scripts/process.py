@@ -1,4 +1,4 @@
-"""Running programs for the other scripts: output into a log file under .state/logs, bounded in time, failures explained."""
+"""Running programs for the other scripts: output into a log under .state/logs, bounded in time, failures explained."""
 
 from __future__ import annotations
 

@@ -1,0 +1,117 @@
+"""Every image of the stack: pulled where a container registry answers, built on this machine where none does.
+
+Run as `python3 -m scripts.images [--only postgres,redis] [--list] [--mode auto|registry|local]`; scripts/up.py calls
+`resolve_mode` and `prepare`. What is built of the same inputs already is left alone.
+"""
+
+from __future__ import annotations
+
+import argparse
+import fcntl
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+from scripts import console, engine, image_build, plugins, registry
+from scripts.image_catalog import (
+    BY_NAME,
+    CATALOG,
+    LABEL,
+    LOCAL_BASE,
+    REGISTRY_BASE,
+    Image,
+    built_hashes,
+    inputs_hash,
+    select,
+)
+from scripts.process import ROOT, STATE, log_file, logged
+from scripts.registry import Mode
+
+COMPONENTS = tuple(image.name for image in CATALOG if image.replaces_upstream and image.name != "base")
+OURS = tuple(image.name for image in CATALOG if not image.replaces_upstream)
+COMPOSE = ("docker", "compose", "--file", "docker-compose.prod.yml")
+
+
+def resolve_mode(requested: str = "auto") -> Mode:
+    """Where images come from on this machine: `registry` or `local`. Asks a registry at most once (8 s)."""
+    return registry.resolve(requested)
+
+
+def prepare(mode: Mode, only: Sequence[str] = (), *, compose: Sequence[str] = COMPOSE, auto: bool = False) -> Mode:
+    """Bring every image (or only the named ones) up to date. Returns the mode that it ended with.
+
+    `compose` is the command that renders the production file with its settings. With `auto`, a registry that answers
+    but does not deliver (rate limits, missing tags) is given up for `local`.
+    """
+    names = list(only) or list(BY_NAME)
+    if mode == "registry":
+        wanted = [name for name in names if name in COMPONENTS]
+        if not wanted or registry.pull(compose, wanted):
+            build_missing([name for name in names if name in OURS], REGISTRY_BASE)
+            return mode
+        if not auto:
+            console.fail("The registry does not deliver the images.", "Try again later, or set IMAGES=local in .env.")
+        registry.remember("local")
+    build_missing(names, LOCAL_BASE)
+    return "local"
+
+
+def outdated(names: Sequence[str], base: str = LOCAL_BASE) -> list[Image]:
+    """The named images, and those they start from, that Docker lacks or has from other inputs."""
+    images = select(names, base)
+    built = built_hashes(images)
+    return [image for image in images if built.get(image.name) != inputs_hash(image, base)]
+
+
+def build_missing(names: Sequence[str], base: str) -> None:
+    """Build what is outdated; another run of this script in the same checkout is waited for."""
+    if not outdated(names, base):
+        return
+    with _alone():
+        images = outdated(names, base)
+        if images:
+            image_build.build(images, base)
+            # The images that were just replaced have no name any more; those of others carry no such label.
+            prune = ["docker", "image", "prune", "--force", "--filter", f"label={LABEL}"]
+            logged(prune, log_file("images"), timeout_seconds=120)
+
+
+@contextmanager
+def _alone() -> Iterator[None]:
+    STATE.mkdir(exist_ok=True)
+    with (STATE / "images.lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            with console.step("Images: wait for another build in this folder"):
+                fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def _print_list(base: str) -> None:
+    present = [image for image in CATALOG if not image.dockerfile or (ROOT / image.dockerfile).exists()]
+    built = built_hashes(present)
+    for image in present:
+        have, want = built.get(image.name), inputs_hash(image, base)
+        state = "up to date" if have == want else "outdated" if have else "not built"
+        console.say(f"{image.tag:32} {want}  {state}")
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="scripts.images", description="Pull or build every image of the stack.")
+    parser.add_argument("--only", default="", metavar="NAMES", help=f"comma-separated, of: {', '.join(BY_NAME)}")
+    parser.add_argument("--mode", choices=("auto", "registry", "local"), default="auto")
+    parser.add_argument("--list", action="store_true", help="print every image and whether it is up to date; no change")
+    arguments = parser.parse_args()
+    if lacking := engine.missing():
+        console.fail(f"Missing: {', '.join(lacking)}.", "Run `make up`, or `python3 -m scripts.engine`.")
+    if arguments.list:
+        _print_list(LOCAL_BASE)
+        return 0
+    plugins.install()
+    only = [name.strip() for name in arguments.only.split(",") if name.strip()]
+    prepare(resolve_mode(arguments.mode), only, auto=arguments.mode == "auto")
+    return 0
+
+
+if __name__ == "__main__":
+    console.run(main)
