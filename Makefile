@@ -49,7 +49,7 @@ untrust: .env ## take that back
 
 .PHONY: images
 images: python ## build or pull all container images
-	@$(PYTHON) -m scripts.images
+	@$(PYTHON) -m scripts.images $(if $(IMAGES),--mode $(IMAGES))
 
 ##@ Data
 .PHONY: migrate migration-status

@@ -19,8 +19,12 @@ from scripts.venv import VENV
 TOOL_SECONDS = 300
 # Flow style ({ condition: service_healthy }) is how Compose's own documentation writes short maps.
 YAML_RULES = (
-    "{extends: default, rules: {line-length: disable, document-start: disable, braces: {max-spaces-inside: 1}}}"
+    "{extends: default, rules: {line-length: disable, document-start: disable, "
+    "braces: {max-spaces-inside: 1}, comments: {min-spaces-from-content: 1}}}"
 )
+# gixy cannot know these two: our images and upstream's link OpenSSL 3.5, which has the post-quantum group, and
+# stub_status listens on a port that only the internal networks reach.
+GIXY_EXCEPTIONS = "ssl_ecdh_curve,status_page_exposed"
 
 
 @dataclass(frozen=True)
@@ -125,7 +129,7 @@ def nginx_check(scratch: Path) -> Check:
         target.parent.mkdir(parents=True, exist_ok=True)
         target.write_text(text.replace("/etc/nginx/", f"{scratch}/"), encoding="utf-8")
     (scratch / "mime.types").write_text("types {}\n", encoding="utf-8")
-    return Check("gixy", [VENV / "bin" / "gixy", scratch / "nginx.conf"])
+    return Check("gixy", [VENV / "bin" / "gixy", "--skips", GIXY_EXCEPTIONS, scratch / "nginx.conf"])
 
 
 def run(check: Check) -> bool:

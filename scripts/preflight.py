@@ -6,6 +6,7 @@ in one sentence with what to do, the second what the scripts are about to do by 
 
 from __future__ import annotations
 
+import getpass
 import platform
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -43,10 +44,9 @@ class Facts:
     system: str = "Debian"
     is_debian_like: bool = True
     may_be_root: bool = True
-    engine: str = "running"  # running, stopped, absent, forbidden
-    engine_reason: str = ""
+    engine: str = "running"  # running, stopped, absent, forbidden, outdated
     missing_plugins: Sequence[str] = ()
-    images_from: str = "local"  # local, registry
+    images_from: str = "local"  # local, registry, auto (not asked yet)
     missing_images: Sequence[str] = ()
     bad_settings: Sequence[str] = ()
     new_settings: bool = False
@@ -67,7 +67,7 @@ class Facts:
         """How much must be free: a local build keeps every layer and its caches."""
         if not self.missing_images:
             return DISK_TO_RUN
-        return DISK_TO_BUILD if self.images_from == "local" else DISK_TO_PULL
+        return DISK_TO_PULL if self.images_from == "registry" else DISK_TO_BUILD
 
     @property
     def must_fetch(self) -> bool:
@@ -138,11 +138,13 @@ def _of_the_machine(facts: Facts) -> list[Trouble]:
 
 def _of_the_engine(facts: Facts) -> list[Trouble]:
     still_works = "Without it `make venv` and then `.venv/bin/modporter convert my-mod.jar` work."
-    if facts.engine == "forbidden":
+    if facts.engine == "outdated":
+        return [Trouble("Docker here is older than 20.10.", "Update Docker Engine, then run `make up` again.")]
+    if facts.engine == "forbidden" and not facts.may_be_root:
         return [
             Trouble(
-                "Your user may not talk to Docker.",
-                "Run `sudo usermod -aG docker $USER`, log in again and repeat, or use `sudo make up`.",
+                "Your user may not talk to Docker: it is not in the group docker, and there is no sudo.",
+                f"Ask an administrator for `usermod -aG docker {getpass.getuser()}`, then log in again.",
             )
         ]
     if facts.engine in ("absent", "stopped") and not facts.is_debian_like:
@@ -181,6 +183,8 @@ def todo(facts: Facts) -> list[str]:
         plan.append("install Docker Engine (the package docker.io) and start it")
     if facts.engine == "stopped":
         plan.append("start Docker Engine")
+    if facts.engine == "forbidden":
+        plan.append("let your user talk to Docker (group docker)")
     if facts.missing_plugins:
         plan.append(f"add {' and '.join(facts.missing_plugins)} to docker")
     if not facts.has_openssl:
@@ -192,8 +196,8 @@ def todo(facts: Facts) -> list[str]:
     if facts.certificate_reason:
         plan.append(f"make a certificate ({facts.certificate_reason})")
     if facts.missing_images:
-        verb = "build" if facts.images_from == "local" else "pull"
-        plan.append(f"{verb} {len(facts.missing_images)} images ({', '.join(facts.missing_images)})")
+        verb = "build" if facts.images_from == "local" else "pull (where a registry has them) or build"
+        plan.append(f"{verb} {len(facts.missing_images)} images: {', '.join(facts.missing_images)}")
     return plan
 
 
