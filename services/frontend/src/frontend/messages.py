@@ -123,8 +123,8 @@ STAGES: tuple[tuple[str, str], ...] = (
 # Outcomes of a ledger row, in the order in which they are shown: (key, what it means).
 OUTCOMES: tuple[tuple[str, str], ...] = (
     ("converted", "works in Bedrock as it did in Java"),
-    ("approximated", "carried over with a difference, which the row names"),
-    ("unsupported", "has no counterpart in Bedrock, or is not translated yet"),
+    ("approximated", "carried over with a difference that the row names"),
+    ("unsupported", "no counterpart in Bedrock, or not translated yet"),
     ("ignored", "not needed in an add-on"),
     ("error", "broken in the jar"),
 )

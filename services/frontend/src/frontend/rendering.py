@@ -1,5 +1,6 @@
 """Turns templates into answers. Everything is escaped by default: names and reasons come out of strangers' jars."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -8,12 +9,14 @@ from typing import Any
 from fastapi import Request
 from fastapi.responses import HTMLResponse
 from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup, escape
 
 from frontend.backend_client import Visitor
 from frontend.messages import OUTCOMES, STAGES
 from frontend.static_files import StaticFiles
 
 _UNITS = ("bytes", "KB", "MB", "GB")
+_LOADERS = {"fabric": "Fabric", "forge": "Forge", "neoforge": "NeoForge"}
 _AGES = ((86400, "day"), (3600, "hour"), (60, "minute"))
 
 
@@ -57,6 +60,7 @@ def build_renderer(static: StaticFiles, max_upload_mb: int) -> Renderer:
         lstrip_blocks=True,
     )
     environment.filters |= {"file_size": file_size, "ago": ago, "count": count, "percent": percent}
+    environment.filters |= {"breakable": breakable, "loader_name": loader_name}
     environment.globals |= {
         "static": static.url,
         "stages": STAGES,
@@ -95,3 +99,13 @@ def percent(ratio: float) -> str:
     if 0 < ratio < 1:
         return f"{min(99, max(1, round(ratio * 100)))}%"
     return f"{round(ratio * 100)}%"
+
+
+def breakable(name: str) -> Markup:
+    """A path or id, escaped, that may be broken into lines after its separators."""
+    return Markup("<wbr>").join(escape(part) for part in re.split(r"(?<=[_/:.])", name) if part)
+
+
+def loader_name(loader: str) -> str:
+    """A mod loader as it writes itself; an unknown one as the jar wrote it."""
+    return _LOADERS.get(loader.lower(), loader)

@@ -19,7 +19,7 @@ from frontend.messages import failure_message
 from frontend.pages.requests import PageRenderer, PageVisitor, is_htmx
 from frontend.security import require_same_origin
 
-LEDGER_ROWS = 100
+LEDGER_ROWS = 50
 PREVIEWS = 36
 HISTORY_ROWS = 20
 
