@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import socket
 import ssl
@@ -30,6 +29,7 @@ class Door:
 
     https: int
     http: int
+    nginx: Container
     backends: tuple[Container, ...]
 
     def visitor(self) -> httpx.Client:
@@ -122,7 +122,7 @@ def _start(client: docker.DockerClient, network: str, secrets: Path) -> Door:
     _wait_until_it_answers(nginx)
     nginx.reload()
     ports = {port: int(bound[0]["HostPort"]) for port, bound in nginx.ports.items() if bound}
-    return Door(ports["443/tcp"], ports["80/tcp"], backends)
+    return Door(ports["443/tcp"], ports["80/tcp"], nginx, backends)
 
 
 def _wait_until_it_answers(nginx: Container) -> None:
@@ -232,4 +232,4 @@ def test_a_dead_replica_is_passed_over(door: Door) -> None:
         for _ in range(40):
             time.sleep(0.05)
             statuses.append(visitor.get("/api/v1/things").status_code)
-    assert set(statuses) == {200}, json.dumps(statuses)
+    assert set(statuses) == {200}, f"{statuses}\n{door.nginx.logs(tail=60).decode()}"
