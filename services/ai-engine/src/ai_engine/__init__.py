@@ -1,1 +1,1 @@
-"""See pyproject.toml for what this package is."""
+"""The AI engine: runs conversions in a sandbox, embeds texts, keeps the concept graph."""

@@ -1,0 +1,1 @@
+"""Sentence embeddings: texts in, vectors of length 1 out."""
