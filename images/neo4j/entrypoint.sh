@@ -25,6 +25,8 @@ declare -A settings=(
     [server.directories.data]=/data
     [server.directories.logs]=$logs
     [server.directories.run]=/tmp
+    [server.logs.config]=/opt/neo4j/server-logs.xml
+    [db.logs.query.enabled]=OFF
     [server.directories.transaction.logs.root]=/data/transactions
     [dbms.usage_report.enabled]=false
 )
@@ -46,7 +48,10 @@ java=(
     --add-opens=java.base/java.nio=ALL-UNNAMED
     --add-opens=java.base/java.io=ALL-UNNAMED
     --add-opens=java.base/sun.nio.ch=ALL-UNNAMED
-    -Dlog4j2.disable.jmx=true -Dfile.encoding=UTF-8
+    # Native parts lie ready in the image: /tmp, where they would be unpacked, allows no programs.
+    -Djava.library.path=/opt/neo4j/native -Djna.boot.library.path=/opt/neo4j/native -Djna.nounpack=true
+    -Dorg.xerial.snappy.lib.path=/opt/neo4j/native
+    -Dlog4j2.disable.jmx=true
 )
 
 auth=${NEO4J_AUTH:-}

@@ -44,3 +44,16 @@ mvn --batch-mode --no-transfer-progress --settings "$settings" --file /build/pom
     -Daether.artifactResolver.postProcessor.trustedChecksums.checksumAlgorithms=SHA-256 \
     -Daether.artifactResolver.postProcessor.trustedChecksums.failIfMissing=true \
     "$@" dependency:copy-dependencies
+
+# Java libraries unpack their native parts into /tmp at start, where nothing may be executed: they are put in place now.
+case $(uname -m) in
+    aarch64) set -- linux-aarch64 aarch_64 Linux/aarch64 linux/aarch64 ;;
+    *) set -- linux-x86-64 x86_64 Linux/x86_64 linux/amd64 ;;
+esac
+cd /opt/neo4j/lib
+mkdir -p ../native
+unzip -q -j -d ../native jna-[0-9]*.jar "com/sun/jna/$1/libjnidispatch.so"
+unzip -q -j -d ../native netty-transport-native-epoll-*-linux-"$2".jar "META-INF/native/*.so"
+unzip -q -j -d ../native snappy-java-*.jar "org/xerial/snappy/native/$3/*.so"
+unzip -q -j -d ../native zstd-jni-*.jar "$4/*.so"
+chmod 0755 ../native/*
