@@ -3,6 +3,7 @@
 from converter.errors import BadFile, BadJar, ConverterError, GateFailed, ToolMissing
 from converter.inspection import JarSummary, inspect_jar
 from converter.options import Limits, Options
+from converter.pipeline import Progress, Result, convert
 
 __all__ = [
     "BadFile",
@@ -12,6 +13,9 @@ __all__ = [
     "JarSummary",
     "Limits",
     "Options",
+    "Progress",
+    "Result",
     "ToolMissing",
+    "convert",
     "inspect_jar",
 ]

@@ -50,7 +50,9 @@ def _atlas(pack_name: str, atlas: str, textures: dict[str, Any]) -> dict[str, An
         "resource_pack_name": pack_name,
         "texture_name": atlas,
         "texture_data": {
-            key: value if isinstance(value, dict) else {"textures": value} for key, value in textures.items()
+            # Mojang's schema wants a list where the game takes a plain path as well.
+            key: {"textures": [value]} if isinstance(value, str) else value
+            for key, value in textures.items()
         },
     }
 

@@ -13,7 +13,7 @@ from typing import Any
 from PIL import Image
 
 from converter.errors import BadFile
-from converter.gates.addon import Addon, as_object, open_addon
+from converter.gates.addon import Addon, as_object, icon_key, open_addon
 from converter.options import Options
 from converter.translate.png import decode, encode, first_frame
 
@@ -72,10 +72,3 @@ def _pictured(addon: Addon) -> Iterator[tuple[str, str, str]]:
                 paths = addon.terrain_textures.get(str(as_object(face).get("texture")), [])
             if paths:
                 yield kind, identifier, paths[0]
-
-
-def icon_key(icon: Any) -> str | None:
-    """The texture key of a minecraft:icon component, in either of the two ways to write it."""
-    if isinstance(icon, dict):
-        icon = as_object(icon.get("textures")).get("default")
-    return icon if isinstance(icon, str) else None

@@ -13,7 +13,7 @@ _LONGEST_SUMMARY = 2000
 
 
 def concepts(rows: Iterable[Row], ids: dict[str, str]) -> list[dict[str, Any]]:
-    """One record for each registry id: what it is in Java and what it became; `bedrock_id` is null where nothing did."""
+    """One record for each registry id: what it is in Java, and what it became (`bedrock_id` null: nothing)."""
     return [
         {
             "java_id": row.source,

@@ -34,7 +34,7 @@ class Pack:
 
 
 class Addon:
-    """The open add-on. Malformed JSON is collected in `broken`, not raised: a gate reports all that is wrong at once."""
+    """The open add-on. Malformed JSON is noted in `broken`, not raised: a gate reports all that is wrong at once."""
 
     def __init__(self, archive: zipfile.ZipFile) -> None:
         self._archive = archive
@@ -105,6 +105,13 @@ def _paths(textures: Any) -> Iterator[str]:
     elif isinstance(textures, dict):
         yield from _paths(textures.get("path"))
         yield from _paths(textures.get("variations"))
+
+
+def icon_key(icon: Any) -> str | None:
+    """The texture key of a minecraft:icon component, in either of the two ways to write it."""
+    if isinstance(icon, dict):
+        icon = as_object(icon.get("textures")).get("default")
+    return icon if isinstance(icon, str) else None
 
 
 def as_object(value: Any) -> dict[str, Any]:

@@ -124,12 +124,24 @@ def bedrock_name(name: str) -> str:
 
 
 def texture_key(texture: str) -> str:
-    """Key of a Java texture in item_texture.json or terrain_texture.json: "ns:item/x/y" -> "ns.x.y"."""
+    """Key of a Java texture in item_texture.json or terrain_texture.json: "ns:item/x/y" -> "ns:x-y".
+
+    Mojang's schema for flipbooks allows a-z, 0-9, "_", ":" and "-" in a key, and no dot.
+    """
     namespace, path = split_id(texture)
     folder, _, rest = path.partition("/")
     if folder in ("item", "items", "block", "blocks") and rest:
         path = rest
-    return f"{bedrock_name(namespace)}.{bedrock_name(path.replace('/', '.'))}"
+    return atlas_key(namespace, path)
+
+
+def atlas_key(namespace: str, path: str) -> str:
+    """A key that both atlases and flipbooks accept."""
+    return f"{_key_part(namespace)}:{_key_part(path.replace('/', '-'))}"
+
+
+def _key_part(name: str) -> str:
+    return bedrock_name(name).replace(".", "_")
 
 
 def is_own(mod: Mod, java_id: str) -> bool:

@@ -13,7 +13,7 @@ from PIL import Image
 from converter.errors import BadFile
 from converter.ledger import Outcome, Row
 from converter.model import VANILLA, Mod, split_id
-from converter.translate.base import AddonFile, Context, Translation, bedrock_name, texture_key
+from converter.translate.base import AddonFile, Context, Translation, atlas_key, bedrock_name, texture_key
 from converter.translate.item_looks import Look, NoLook, find_look
 from converter.translate.png import decode, encode, first_frame
 
@@ -99,9 +99,9 @@ def _icon(work: _Work, java_id: str, layers: list[str]) -> str:
     if len(layers) == 1 and produced.item_textures.get(texture_key(layer)) == place:
         return texture_key(layer)
     namespace, path = split_id(java_id)
-    key = _free_key(work, f"{bedrock_name(namespace)}.icon.{bedrock_name(path.replace('/', '.'))}")
+    key = _free_key(work, atlas_key(namespace, f"icon/{path}"))
     if len(layers) > 1 or place in work.flipbooks:
-        place = f"textures/{bedrock_name(namespace)}/items/icons/{key.rpartition('.icon.')[2]}"
+        place = f"textures/{bedrock_name(namespace)}/items/icons/{key.partition(':icon-')[2]}"
         work.made.files.append(AddonFile(f"RP/{place}.png", _composite(work, layers)))
     work.made.item_textures[key] = place
     return key

@@ -4,6 +4,7 @@ ids are derived (uuid5) from the mod's id, and the version is the mod's.
 
 from __future__ import annotations
 
+import hashlib
 import re
 import uuid
 from typing import Any
@@ -21,6 +22,7 @@ from converter.version import VERSION
 _IDS = uuid.UUID("6f0c9a52-3f57-5c39-9a0e-7d3f1c2b8a41")
 _MIN_ENGINE = [1, 21, 100]
 _ICON_PIXELS = 256
+_CELLS = 5
 _LARGEST_NUMBER = 2**31 - 1
 _GAME_VERSION = re.compile(r"(?:mc|minecraft|forge|neoforge|fabric)[-_]?\d+(?:\.\d+)*", re.IGNORECASE)
 _NUMBERS = re.compile(r"\d+(?:\.\d+)*")
@@ -34,8 +36,10 @@ def translate_manifest(mod: Mod, context: Context) -> Translation:
         made.files.append(AddonFile(f"{pack}/manifest.json", manifest(mod.info, pack)))
     paths = tuple(file.path for file in made.files)
     made.rows.append(Row(mod.info.metadata_path, "metadata", "converted", outputs=paths))
-    if mod.info.icon_path:
-        _add_icon(mod, mod.info.icon_path, context, made)
+    icon = _mods_icon(mod, mod.info.icon_path, context, made) if mod.info.icon_path else None
+    content = encode(icon or _drawn_icon(mod.info.id))
+    for pack in _PACKS:
+        made.files.append(AddonFile(f"{pack}/pack_icon.png", content))
     return made
 
 
@@ -78,21 +82,32 @@ def _uuid(mod_id: str, pack: str, part: str) -> str:
     return str(uuid.uuid5(_IDS, f"{mod_id}/{pack}/{part}"))
 
 
-def _add_icon(mod: Mod, name: str, context: Context, made: Translation) -> None:
+def _mods_icon(mod: Mod, name: str, context: Context, made: Translation) -> Image.Image | None:
+    """The mod's own icon as a square of at most 256 pixels; None, with an `error` row, when it is broken."""
     try:
         picture = decode(mod.files.read(name), context.options.limits)
     except BadFile as error:
         if not belongs_to_textures(name):
             made.rows.append(Row(name, "texture", "error", f"The icon cannot be used: {error.reason}."))
-        return
-    side = max(picture.size)
-    square = Image.new("RGBA", (side, side))
-    square.paste(picture, ((side - picture.width) // 2, (side - picture.height) // 2))
-    if side > _ICON_PIXELS:
-        square = square.resize((_ICON_PIXELS, _ICON_PIXELS), Image.Resampling.LANCZOS)
-    content = encode(square)
-    for pack in _PACKS:
-        made.files.append(AddonFile(f"{pack}/pack_icon.png", content))
+        return None
     if not belongs_to_textures(name):
         outputs = tuple(f"{pack}/pack_icon.png" for pack in _PACKS)
         made.rows.append(Row(name, "texture", "converted", outputs=outputs))
+    side = max(picture.size)
+    square = Image.new("RGBA", (side, side))
+    square.paste(picture, ((side - picture.width) // 2, (side - picture.height) // 2))
+    if side <= _ICON_PIXELS:
+        return square
+    return square.resize((_ICON_PIXELS, _ICON_PIXELS), Image.Resampling.LANCZOS)
+
+
+def _drawn_icon(mod_id: str) -> Image.Image:
+    """For a mod without an icon, which Bedrock demands: a mirrored pattern of cells, different for every mod id."""
+    digest = hashlib.sha256(mod_id.encode()).digest()
+    colour = tuple(64 + value // 2 for value in digest[:3])
+    icon = Image.new("RGBA", (_CELLS + 2, _CELLS + 2), (240, 240, 240, 255))
+    for y in range(_CELLS):
+        for x in range(_CELLS):
+            if digest[3 + y * _CELLS + min(x, _CELLS - 1 - x)] % 2:
+                icon.putpixel((x + 1, y + 1), (*colour, 255))
+    return icon.resize((_ICON_PIXELS, _ICON_PIXELS), Image.Resampling.NEAREST)
