@@ -39,12 +39,7 @@ def conversion(**changes: Any) -> dict[str, Any]:
 
 def running(**changes: Any) -> dict[str, Any]:
     """A conversion that is being translated."""
-    return conversion(status="running", stage="translating", progress=0.4, coverage=None, finished_at=None, **changes)
-
-
-def row(source: str, outcome: str = "converted", **changes: Any) -> dict[str, Any]:
-    """A ledger row as the API shows it."""
-    return {"source": source, "kind": "texture", "outcome": outcome, "reason": "", "outputs": []} | changes
+    return conversion(**{"status": "running", "stage": "translating", "progress": 0.4, "coverage": None} | changes)
 
 
 def problem(status: int, code: str, detail: str = "Because.") -> JSONResponse:
@@ -72,6 +67,23 @@ class FakeBackend:
         self.conversions[shown["id"]] = shown
         self.ledgers[shown["id"]] = rows or []
         return str(shown["id"])
+
+    def add_completed(self, *rows: dict[str, Any], **changes: Any) -> str:
+        return self.add(conversion(**changes), list(rows))
+
+    def add_running(self, **changes: Any) -> str:
+        return self.add(running(**changes))
+
+    def add_failed(self, code: str, detail: str) -> str:
+        return self.add(conversion(status="failed", coverage=None, error={"code": code, "detail": detail}))
+
+    def row(self, source: str, outcome: str = "converted", **changes: Any) -> dict[str, Any]:
+        """A ledger row as the API shows it."""
+        return {"source": source, "kind": "texture", "outcome": outcome, "reason": "", "outputs": []} | changes
+
+    def fail(self, status: int, code: str, times: int = 1) -> None:
+        """The next answers are this problem."""
+        self.failures += [problem(status, code) for _ in range(times)]
 
     def paths(self) -> list[str]:
         return [request.url.path for request in self.requests]

@@ -5,7 +5,7 @@ leaving; nothing else is ever sent twice.
 """
 
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from dataclasses import dataclass, field
 from http.cookiejar import CookieJar, DefaultCookiePolicy
 from typing import Any
@@ -99,7 +99,7 @@ class Visitor:
         """Deletes a conversion and its files for good."""
         await self._send("DELETE", f"/api/v1/conversions/{conversion_id}")
 
-    async def events(self, conversion_id: UUID) -> AsyncIterator[ServerEvent]:
+    async def events(self, conversion_id: UUID) -> AsyncGenerator[ServerEvent, None]:
         """The backend's live events of one conversion, until it closes the stream."""
         path = f"/api/v1/conversions/{conversion_id}/events"
         try:

@@ -7,7 +7,8 @@ The browser reconnects by itself when the stream ends early (backend away, repli
 """
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
+from typing import TypeVar
 from uuid import UUID
 
 import structlog
@@ -17,7 +18,7 @@ from fastapi.responses import HTMLResponse
 from pydantic import BaseModel, ConfigDict, ValidationError
 from sse_starlette import EventSourceResponse, ServerSentEvent
 
-from frontend.backend_client import BackendAwayError, BackendRefusedError, ServerEvent, Visitor
+from frontend.backend_client import BackendAwayError, BackendRefusedError, Visitor
 from frontend.messages import STAGES
 from frontend.pages.conversions import finished_context, result_context
 from frontend.pages.requests import PageRenderer, PageVisitor
@@ -25,6 +26,8 @@ from frontend.rendering import Renderer
 
 RECONNECT_MS = 1500
 HEARTBEAT_SECONDS = 15
+
+Event = TypeVar("Event")
 
 log = structlog.stdlib.get_logger("live")
 router = APIRouter()
@@ -66,7 +69,7 @@ async def _fragments(
 ) -> AsyncIterator[ServerSentEvent]:
     stage: str | None = None
     try:
-        async for event in _until_leaving(visitor.events(conversion_id), drain):
+        async for event in until_leaving(visitor.events(conversion_id), drain):
             if event.name in ("completed", "failed"):
                 yield ServerSentEvent(event="finished", data=event.name)
                 return
@@ -79,19 +82,20 @@ async def _fragments(
         log.warning("stream ended early", conversion_id=str(conversion_id), reason=str(error))
 
 
-async def _until_leaving(events: AsyncIterator[ServerEvent], drain: Drain) -> AsyncIterator[ServerEvent]:
-    """The events until there are no more or this replica begins to leave."""
+async def until_leaving(events: AsyncGenerator[Event, None], drain: Drain) -> AsyncGenerator[Event, None]:
+    """The events until there are no more, this replica begins to leave, or nobody listens; then closes their source."""
     leaving = asyncio.ensure_future(drain.wait())
+    upcoming: asyncio.Future[Event | None] | None = None
     try:
         while True:
             upcoming = asyncio.ensure_future(anext(events, None))
             await asyncio.wait({upcoming, leaving}, return_when=asyncio.FIRST_COMPLETED)
-            if not upcoming.done():
-                upcoming.cancel()
-                return
-            event = upcoming.result()
-            if event is None:
+            if not upcoming.done() or (event := upcoming.result()) is None:
                 return
             yield event
     finally:
         leaving.cancel()
+        if upcoming is not None:
+            upcoming.cancel()  # a generator can be closed only when it is not running
+            await asyncio.gather(upcoming, return_exceptions=True)
+        await events.aclose()
