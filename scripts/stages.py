@@ -136,8 +136,8 @@ def _watched(
     timer.start()
     try:
         assert process.stdout is not None  # noqa: S101 - for the type checker
-        with log.open("wb") as sink:
-            for line in process.stdout:
+        with log.open("wb") as sink, process.stdout as lines:
+            for line in lines:
                 sink.write(line)
                 if match := _PROGRESS.match(line.decode(errors="replace")):
                     step.note(f"{match['percent']} %  {match['test'].rpartition('::')[2]}")

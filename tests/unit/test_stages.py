@@ -1,0 +1,114 @@
+"""make test: what counts as passed, failed and skipped, and that nothing fails silently."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from scripts import console, stages, venv
+from scripts import test as make_test
+from scripts.stages import Result, Stage
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A repository of its own, whose artifacts lie in it; the interpreter is the one that runs these tests."""
+    monkeypatch.setattr(stages, "ROOT", tmp_path)
+    monkeypatch.setattr(stages, "ARTIFACTS", tmp_path / "artifacts")
+    monkeypatch.setattr(stages, "COVERAGE_DATA", tmp_path / "artifacts" / "coverage.data")
+    stages.forget_old_results()
+    (tmp_path / "pytest.ini").write_text("[pytest]\naddopts = -p no:cacheprovider\n")
+    (tmp_path / "cases").mkdir()
+    return tmp_path
+
+
+def run(folder: Path, text: str, limit_seconds: float = 60) -> Result:
+    (folder / "cases" / "test_it.py").write_text(text)
+    return stages.run(Stage("sample", ("cases",), limit_seconds), dict(os.environ))
+
+
+def test_results_are_counted_and_the_log_and_report_are_kept(folder: Path) -> None:
+    result = run(
+        folder,
+        "import pytest\n"
+        "def test_good(): pass\n"
+        "def test_bad(): assert 1 == 2\n"
+        "@pytest.mark.skip(reason='no')\n"
+        "def test_left_out(): pass\n"
+        "@pytest.fixture\n"
+        "def broken(): raise OSError\n"
+        "def test_error(broken): pass\n",
+    )
+    assert (result.passed, result.failed, result.skipped) == (1, 2, 1)
+    assert "assert 1 == 2" in (folder / "artifacts" / "sample.log").read_text()
+    assert (folder / "artifacts" / "sample.xml").exists()
+
+
+def test_a_file_that_cannot_even_be_read_is_a_failure(folder: Path) -> None:
+    assert run(folder, "import does_not_exist_anywhere\n").failed == 1
+
+
+def test_a_run_that_hangs_is_stopped_and_fails(folder: Path) -> None:
+    result = run(folder, "import time\ndef test_slow(): time.sleep(60)\n", limit_seconds=3)
+    assert (result.failed, result.reason) == (1, "stopped: it took too long")
+
+
+def test_a_stage_without_tests_says_so(folder: Path) -> None:
+    assert "no tests" in stages.run(Stage("empty", ("cases",), 10), dict(os.environ)).reason
+
+
+def test_a_stage_that_cannot_run_counts_each_test_as_skipped(folder: Path) -> None:
+    (folder / "cases" / "test_it.py").write_text("def test_a(): pass\ndef test_b(): pass\n")
+    result = stages.skipped(Stage("sample", ("cases",), 10), "no engine", dict(os.environ))
+    assert (result.skipped, result.reason) == (2, "skipped: no engine")
+
+
+def test_the_last_line_is_the_sum() -> None:
+    results = [Result("unit", 100, 0, 1), Result("e2e", 23, 2, 3)]
+    assert make_test.summary(results, {"converter": 91.24}).splitlines()[-1] == "123 passed, 2 failed, 4 skipped"
+    assert "converter 91.2 %" in make_test.summary(results, {"converter": 91.24})
+
+
+def test_stages_can_be_chosen_and_keep_their_order() -> None:
+    assert [stage.name for stage in make_test.chosen_stages("")] == [stage.name for stage in make_test.STAGES]
+    assert [stage.name for stage in make_test.chosen_stages("e2e, unit")] == ["unit", "e2e"]
+    with pytest.raises(console.Failure, match="no stage speed"):
+        make_test.chosen_stages("speed")
+
+
+def test_the_test_installation_shares_nothing_with_the_users(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("PROJECT", "HTTP_PORT", "HTTPS_PORT"):
+        monkeypatch.delenv(f"MODPORTER_TEST_{name}", raising=False)
+    chosen = make_test.settings()
+    assert chosen["COMPOSE_PROJECT_NAME"] == "modporter-test"
+    assert {chosen["HTTP_PORT"], chosen["HTTPS_PORT"]}.isdisjoint({"80", "443"})
+    assert all(chosen[key].startswith("./.state/test/") for key in ("SECRETS_DIR", "TLS_CERT", "TLS_KEY"))
+
+
+def test_one_package_is_cut_out_of_a_lock_file() -> None:
+    lock = (
+        "# header\nnine==1 \\\n    --hash=sha256:a\nuv==0.5 \\\n    --hash=sha256:b \\\n    --hash=sha256:c\nzed==2\n"
+    )
+    assert venv.pinned(lock, "uv") == "uv==0.5 \\\n    --hash=sha256:b \\\n    --hash=sha256:c\n"
+    with pytest.raises(LookupError):
+        venv.pinned(lock, "nothing")
+
+
+def test_the_locks_hold_one_version_of_each_package_and_every_hash() -> None:
+    whole = _pins(venv.LOCK)
+    for lock in sorted(venv.ROOT.glob("services/*/requirements.lock")):
+        for name, version in _pins(lock).items():
+            assert whole.get(name) == version, f"{lock}: {name} {version}, but {whole.get(name)} in {venv.LOCK.name}"
+
+
+def _pins(lock: Path) -> dict[str, str]:
+    text = lock.read_text()
+    assert "://" not in text, f"{lock} names an index"
+    pins = {}
+    for block in text.split("\n"):
+        if "==" in block and not block.startswith((" ", "#")):
+            assert block.endswith("\\"), f"{lock}: {block} has no hash"
+            name, _, version = block.split(" ")[0].partition("==")
+            pins[name] = version
+    assert pins
+    return pins
