@@ -67,6 +67,9 @@ class ObjectStore(Protocol):
     async def delete_prefix(self, prefix: str) -> int:
         """Delete everything under `prefix` (which ends with `/`); returns how many objects that were."""
 
+    async def list_older(self, prefix: str, *, before: datetime) -> list[str]:
+        """The keys under `prefix` that were last written before a time."""
+
     async def delete_older(self, prefix: str, *, before: datetime) -> int:
         """Delete what was last written under `prefix` before a time, unfinished writes included."""
 
@@ -167,13 +170,16 @@ class ObstoreStore:
         await self._delete_all(keys)
         return len(keys)
 
-    async def delete_older(self, prefix: str, *, before: datetime) -> int:
-        keys = [
+    async def list_older(self, prefix: str, *, before: datetime) -> list[str]:
+        return [
             meta["path"]
             async for batch in obstore.list(self._store, prefix)
             for meta in batch
             if meta["last_modified"] < before
         ]
+
+    async def delete_older(self, prefix: str, *, before: datetime) -> int:
+        keys = await self.list_older(prefix, before=before)
         await self._delete_all(keys)
         unfinished = 0
         if self._local_root is not None:

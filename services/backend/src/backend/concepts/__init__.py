@@ -1,0 +1,1 @@
+"""What Java ids became in Bedrock, from the knowledge graph."""

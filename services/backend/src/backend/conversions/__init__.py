@@ -1,0 +1,1 @@
+"""Upload, progress, result and deletion of conversions."""

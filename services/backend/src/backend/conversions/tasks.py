@@ -1,0 +1,91 @@
+"""What happens outside of requests: deferring the job that the AI engine's workers run, and sweeping storage.
+
+The job is deferred in the transaction that inserts the conversion, so there is never one without the other.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import re
+import uuid
+from collections.abc import Iterable
+from datetime import UTC, datetime, timedelta
+
+import structlog
+from common.storage import INCOMING_PREFIX, ObjectStore
+from procrastinate import App, PsycopgConnector
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from backend.conversions import repository
+from backend.db.engine import Database
+
+TASK = "convert"
+QUEUE = "conversions"
+PRIORITY_DEFAULT = 0
+PRIORITY_LOW = -10
+# A large jar must not keep many small ones waiting.
+LOW_PRIORITY_FROM_BYTES = 25_000_000
+
+SWEEP_EVERY_SECONDS = 600
+SWEEP_AGE = timedelta(hours=1)
+SWEEP_LOCK_KEY = 0x73776565706D70  # "sweepmp"
+TENANTS_PREFIX = "tenants/"
+CONVERSION_PREFIX = re.compile(r"tenants/[0-9a-f-]{36}/conversions/([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})/")
+
+log = structlog.stdlib.get_logger("tasks")
+
+# Only builds jobs; it is never opened, because every job goes through a connection of ours.
+_queue = App(connector=PsycopgConnector())
+
+
+async def defer_conversion(session: AsyncSession, conversion_id: uuid.UUID, file_size_bytes: int) -> int:
+    """Enqueue the job of a conversion in the session's transaction; returns the job's id."""
+    connection = await (await session.connection()).get_raw_connection()
+    job = _queue.configure_task(
+        TASK,
+        queue=QUEUE,
+        priority=PRIORITY_LOW if file_size_bytes > LOW_PRIORITY_FROM_BYTES else PRIORITY_DEFAULT,
+        connection=connection.driver_connection,
+    )
+    return await job.defer_async(conversion_id=str(conversion_id))
+
+
+async def sweep_for_ever(database: Database, store: ObjectStore) -> None:
+    """Sweep now and then, until cancelled. Started by the lifespan of every replica; one of them does the work."""
+    while True:
+        await asyncio.sleep(SWEEP_EVERY_SECONDS * random.uniform(0.8, 1.2))  # noqa: S311 - spreads the replicas
+        try:
+            await sweep(database, store, datetime.now(UTC) - SWEEP_AGE)
+        except Exception:  # storage or database away: the next round may find them back
+            log.exception("sweep failed")
+
+
+async def sweep(database: Database, store: ObjectStore, before: datetime) -> int:
+    """Delete what crashes left in storage before a time: stale uploads, and files of conversions that do not exist.
+
+    Returns how many objects that were; 0 at once when another replica is sweeping.
+    """
+    async with database.transaction() as session:
+        is_ours = await session.scalar(text("SELECT pg_try_advisory_xact_lock(:key)"), {"key": SWEEP_LOCK_KEY})
+        if not is_ours:
+            return 0
+        count = await store.delete_older(INCOMING_PREFIX, before=before)
+        prefixes = conversion_prefixes(await store.list_older(TENANTS_PREFIX, before=before))
+        known = await repository.existing(session, prefixes.keys())
+        for conversion_id in prefixes.keys() - known:
+            count += await store.delete_prefix(prefixes[conversion_id])
+    if count:
+        log.info("swept storage", objects=count)
+    return count
+
+
+def conversion_prefixes(keys: Iterable[str]) -> dict[uuid.UUID, str]:
+    """The prefix of every conversion that one of these storage keys belongs to; other keys are left alone."""
+    found = {}
+    for key in keys:
+        match = CONVERSION_PREFIX.match(key)
+        if match is not None:
+            found[uuid.UUID(match.group(1))] = match.group(0)
+    return found

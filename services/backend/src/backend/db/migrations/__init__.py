@@ -1,0 +1,1 @@
+"""Alembic environment and revisions, shipped inside the package so that the backend image can run them."""

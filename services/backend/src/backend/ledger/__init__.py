@@ -1,0 +1,1 @@
+"""The ledger of a conversion: what became of every file and id."""

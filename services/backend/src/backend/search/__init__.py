@@ -1,0 +1,1 @@
+"""Search over own conversions, by meaning or by text."""
