@@ -139,7 +139,11 @@ def fake_api(state: FakeBackend) -> FastAPI:
         ]
         start = int(cursor or 0)
         more = start + limit < len(rows)
-        return {"items": rows[start : start + limit], "next_cursor": str(start + limit) if more else None}
+        return {
+            "items": rows[start : start + limit],
+            "next_cursor": str(start + limit) if more else None,
+            "matching": len(rows),
+        }
 
     @app.get("/api/v1/conversions/{key}/previews")
     async def previews(key: str) -> Any:

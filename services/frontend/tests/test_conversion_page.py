@@ -92,6 +92,7 @@ async def test_ledger_is_filtered_and_paged_without_the_page_around_it(page, bac
     assert second.text.count('class="cell-source"') == 10
     assert "<table" not in second.text
     assert "ledger-next" not in second.text
+    assert "60 rows match" in first.text
 
 
 async def test_ledger_without_a_match_says_so(page, backend):
@@ -123,7 +124,7 @@ async def test_textures_come_a_screenful_at_a_time(page, backend):
 @pytest.mark.parametrize(
     ("code", "title"),
     [
-        ("timeout", "The conversion took too long"),
+        ("timed_out", "The conversion took too long"),
         ("no_mod_metadata", "No mod was found in this jar"),
         ("never_heard_of", "This mod could not be converted"),
     ],

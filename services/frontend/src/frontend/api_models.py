@@ -90,8 +90,11 @@ class LedgerRow(_Answer):
 
 
 class LedgerPage(_Answer):
+    """`matching` counts the rows that pass the filter, on all pages."""
+
     items: list[LedgerRow] = Field(default_factory=list)
     next_cursor: str | None = None
+    matching: int = 0
 
 
 class Preview(_Answer):

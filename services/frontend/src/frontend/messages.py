@@ -68,6 +68,9 @@ UPLOAD_MESSAGES: dict[str, Message] = {
     "unexpected_field": Message(
         "The upload was not understood", "Exactly one file is expected. Reload this page and drop the jar again."
     ),
+    "upload_interrupted": Message(
+        "The file did not arrive completely", "The connection broke on the way. You can try again.", retry=True
+    ),
     "idempotency_conflict": Message(
         "This upload was started with another file", "Choose the file again; it then starts afresh."
     ),
@@ -95,16 +98,24 @@ UPLOAD_MESSAGES: dict[str, Message] = {
     ),
 }
 
+_REFUSED_BY_GATE = Message(
+    "The add-on did not pass validation",
+    "It was built, but a check found errors in it, so it is not offered for download.",
+)
 # Codes with which a conversion that had been accepted ends as failed. Refusal codes may occur here too.
 FAILURE_MESSAGES: dict[str, Message] = {
-    "timeout": Message(
+    "timed_out": Message(
         "The conversion took too long", "It was stopped so that others could go on. Try a smaller mod or version."
     ),
     "out_of_memory": Message("The conversion needed too much memory", "Try a smaller mod, or another version of it."),
-    "gate_failed": Message(
-        "The add-on did not pass validation",
-        "It was built, but a check found errors in it, so it is not offered for download.",
+    "disk_full": Message("The conversion needed too much space", "Try a smaller mod, or another version of it."),
+    "gate_crossref": _REFUSED_BY_GATE,
+    "gate_mojang": _REFUSED_BY_GATE,
+    "converter_crashed": Message(
+        "The converter broke on this mod", "That is our fault, not yours. Another version of the mod may work."
     ),
+    "interrupted": Message("The conversion was interrupted too often", "Convert the file again in a moment."),
+    "upload_missing": Message("The uploaded file is gone", "Upload it again."),
 }
 
 _FAILURE = Message("This mod could not be converted", "The reason is given below. Other mods are not affected.")

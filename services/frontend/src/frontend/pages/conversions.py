@@ -80,15 +80,14 @@ async def ledger(
     words = q.strip()
     page = await _ledger(visitor, conversion_id, outcome, words, cursor)
     template = "_ledger_rows.html" if cursor else "_ledger_table.html"
-    context: dict[str, Any] = {
-        "conversion_id": conversion_id,
-        "outcome": outcome,
-        "q": words,
-        "ledger": page,
-        "cursor": cursor,
-    }
     return renderer.page(
-        request, template, visitor=visitor, more_url=more_url(conversion_id, outcome, words, page), **context
+        request,
+        template,
+        visitor=visitor,
+        conversion_id=conversion_id,
+        ledger=page,
+        more_url=more_url(outcome, words, page),
+        is_fragment=True,
     )
 
 
@@ -156,9 +155,9 @@ async def result_context(
         "conversion_id": conversion.id,
         "outcome": outcome,
         "q": q,
-        "cursor": cursor,
+        "is_fragment": False,
         "ledger": page,
-        "more_url": more_url(conversion.id, outcome, q, page),
+        "more_url": more_url(outcome, q, page),
         **preview_context(found, 0),
     }
 
@@ -173,7 +172,7 @@ def preview_context(found: list[Preview], start: int) -> dict[str, Any]:
     }
 
 
-def more_url(conversion_id: UUID, outcome: str, q: str, page: LedgerPage) -> str | None:
+def more_url(outcome: str, q: str, page: LedgerPage) -> str | None:
     """The query that continues a ledger after this page; None at its end."""
     if page.next_cursor is None:
         return None
