@@ -13,7 +13,9 @@ when it is gone, and never sends a POST twice; so on SIGTERM the server goes thr
 - closing the door: closing a listening socket resets the connections that the kernel has completed but we have not
   accepted, with requests in them. So a socket filter first drops new SYN packets (the peer repeats them a second later
   and is then refused, which lets NGINX ask another replica), the queue is emptied, and only then the socket is closed.
-- finishing: connections that have not yet brought their request, and requests in progress, get `finish_seconds`.
+- finishing: connections that have not yet brought their request, and requests in progress, get `finish_seconds`. The
+  process stays for REFUSING_SECONDS at least: while it is there, a new connection is refused at once and NGINX marks the
+  replica down for longer than its DNS entry lives. Gone at once, its address would leave connections hanging.
 
 SIGINT (Ctrl-C while developing) leaves at once.
 """
@@ -46,6 +48,7 @@ BACKLOG = 2048
 POLL_SECONDS = 0.05
 # A connection completed just before the door closed brings its request within this time.
 FIRST_REQUEST_SECONDS = 2.0
+REFUSING_SECONDS = 1.5
 
 log = structlog.stdlib.get_logger("server")
 
@@ -89,7 +92,9 @@ class DrainingServer(uvicorn.Server):
             self._drain.begin()
             await self._use_up_connections()
             await self._close_the_door(sockets or [])
+            refusing_until = time.monotonic() + REFUSING_SECONDS
             await self._finish_requests()
+            await self._until(lambda: time.monotonic() >= refusing_until, REFUSING_SECONDS)
             log.info("drained", connections=len(self.server_state.connections))
             self._captured_signals.clear()  # uvicorn would raise it again; having left well is exit code 0
         await super().shutdown(sockets)
