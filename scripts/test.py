@@ -45,6 +45,9 @@ def settings() -> dict[str, str]:
         "SECRETS_DIR": f"{own}/secrets",
         "TLS_CERT": f"{own}/secrets/tls/server.crt",
         "TLS_KEY": f"{own}/secrets/tls/server.key",
+        # All scenarios come from one address; the limits themselves are tested on an NGINX of their own.
+        "API_RATE": "2000",
+        "UPLOAD_RATE": "6000",
     }
     images = os.environ.get("IMAGES") or _images_of_the_user()
     return {**chosen, "IMAGES": images} if images else chosen
