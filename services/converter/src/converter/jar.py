@@ -66,7 +66,10 @@ class JarFiles:
         if self.size(name) > self._limits.file_bytes:
             raise BadFile(f"larger than {self._limits.file_bytes // MEBIBYTE} MB")
         with self.open(name) as stream:
-            return stream.read()
+            content = stream.read()
+        if len(content) != self.size(name):  # zipfile notices too many bytes, but not too few
+            raise BadFile("damaged in the jar: shorter than it claims")
+        return content
 
     def json(self, name: str) -> Any:
         """The file as JSON, read as leniently as the game does (byte-order mark, comments). BadFile otherwise."""

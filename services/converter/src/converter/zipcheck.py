@@ -104,9 +104,8 @@ def check_entries(entries: Sequence[zipfile.ZipInfo], limits: Limits) -> None:
         _check_name(entry.filename, limits)
         file_type = stat.S_IFMT(entry.external_attr >> 16)
         if file_type not in (0, stat.S_IFREG, stat.S_IFDIR):
-            raise BadJar(
-                "symlink", f"{_shown(entry.filename)} is a link or special file; pack the mod again without it."
-            )
+            shown = _shown(entry.filename)
+            raise BadJar("symlink", f"The jar holds a link or special file, {shown}; pack the mod again without it.")
         if entry.flag_bits & 0x1:
             raise BadJar("encrypted", "The jar is encrypted; upload it without a password.")
     _check_duplicates(entries)
