@@ -1,8 +1,8 @@
 """Build the vanilla tables from two npm packages: `python -m converter.vanilla.build --node-modules DIR -o FILE`.
 
-Reads only what it needs of them: of minecraft-data the index of versions, the item lists of Java and the block mapping of
-the newest Bedrock version that has one; of @minecraft/vanilla-data the declared item and block ids. Run when an image is
-built and by `make`, never by a conversion. The output is one compact JSON object, the same bytes for the same packages.
+Reads only what it needs of them: of minecraft-data the index of versions, the item lists of Java and the block mapping
+of the newest Bedrock version that has one; of @minecraft/vanilla-data the declared item and block ids. Run when an
+image is built and by `make`, never by a conversion. One compact JSON object, the same for the same packages.
 """
 
 from __future__ import annotations

@@ -20,6 +20,11 @@ ITEM_RENAMES: dict[str, str] = {
     "minecraft:zombified_piglin_spawn_egg": "minecraft:zombie_pigman_spawn_egg",
 }
 
+_COLOURS = (
+    *("black", "blue", "brown", "cyan", "gray", "green", "light_blue", "light_gray"),
+    *("lime", "magenta", "orange", "pink", "purple", "red", "white", "yellow"),
+)
+
 # Bedrock keeps these apart by a data value and not by the id; an id alone would name the wrong colour or effect.
 # "minecraft:light" is a block of commands; the test blocks exist in Java only.
 WITHOUT_AN_ID_OF_THEIR_OWN = frozenset(
@@ -29,12 +34,6 @@ WITHOUT_AN_ID_OF_THEIR_OWN = frozenset(
         "minecraft:test_block",
         "minecraft:test_instance_block",
         "minecraft:tipped_arrow",
-        *(
-            f"minecraft:{colour}_{thing}"
-            for thing in ("bed", "banner")
-            for colour in (
-                "black blue brown cyan gray green light_blue light_gray lime magenta orange pink purple red white yellow"
-            ).split()
-        ),
+        *(f"minecraft:{colour}_{thing}" for thing in ("bed", "banner") for colour in _COLOURS),
     }
 )

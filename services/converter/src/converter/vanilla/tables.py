@@ -1,4 +1,4 @@
-"""The vanilla tables at run time: load the built file, answer questions about ids. Used by every translator and gate."""
+"""The vanilla tables at run time: load the built file, answer questions about ids. Used by translators and gates."""
 
 from __future__ import annotations
 
