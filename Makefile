@@ -33,7 +33,7 @@ down: .env ## stop everything and keep the data
 	@$(COMPOSE) down --remove-orphans
 
 .PHONY: clean
-clean: .env ## stop everything and remove the data (asks first; CONFIRM=yes answers)
+clean: python ## stop everything and remove the data (asks first; CONFIRM=yes answers)
 	@$(PYTHON) -m scripts.clean
 
 ##@ Set up

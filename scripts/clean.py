@@ -9,6 +9,7 @@ import os
 import sys
 
 from scripts import console, project
+from scripts.process import ROOT
 
 DOWN_SECONDS = 180
 
@@ -27,7 +28,9 @@ def is_confirmed(name: str) -> bool:
 
 def main() -> int:
     """Show what goes, ask, remove it."""
-    installation = project.load()
+    env_file = ROOT / ".env"
+    # A fresh clone beside data of an earlier one has no settings yet; the data has the usual name then.
+    installation = project.load(env_file if env_file.exists() else project.EXAMPLE)
     name = installation.name
     found = project.volumes(name)
     running = len(project.containers(name))
