@@ -119,7 +119,7 @@ async def test_an_error_after_the_first_byte_breaks_the_stream(client: httpx.Asy
 async def test_ready_follows_required_checks_and_degrades_on_optional_ones(
     client: httpx.AsyncClient, dependencies: Dependencies
 ) -> None:
-    assert (await client.get("/health/ready")).json() == {"status": "healthy"}
+    assert (await client.get("/health/ready")).json() == {"status": "ok"}
     dependencies.failing = {"redis"}
     answer = await client.get("/health/ready")
     assert (answer.status_code, answer.json()["status"]) == (200, "degraded")
@@ -130,7 +130,7 @@ async def test_ready_follows_required_checks_and_degrades_on_optional_ones(
     assert detailed["checks"]["postgres"]["reason"] == "ConnectionError: postgres is away"
     assert detailed["checks"]["redis"]["status"] == "ok"
     assert (await client.get("/health/live")).status_code == 200
-    assert (await client.get("/health")).json() == {"status": "alive", "service": "demo", "version": "1.2.3"}
+    assert (await client.get("/health")).json() == {"status": "unhealthy", "service": "demo", "version": "1.2.3"}
 
 
 async def test_a_draining_replica_is_not_ready(client: httpx.AsyncClient, app: FastAPI) -> None:

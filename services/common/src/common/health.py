@@ -1,6 +1,6 @@
 """The four health routes that every service has, from a list of probes.
 
-/health and /health/live: the process answers. /health/ready: requests may be sent here (503 when a required dependency
+/health/live: the process answers. /health and /health/ready: requests may be sent here (503 when a required dependency
 fails or the replica is leaving; a failed optional one means degraded, still 200). /health/detailed: each check with its
 time and reason; NGINX keeps it private.
 """
@@ -76,14 +76,14 @@ async def _run(check: HealthCheck) -> CheckResult:
 
 
 def verdict(results: Sequence[CheckResult], *, is_draining: bool) -> str:
-    """draining, unhealthy (a required check failed), degraded (an optional one did) or healthy."""
+    """draining, unhealthy (a required check failed), degraded (an optional one did) or ok."""
     if is_draining:
         return "draining"
     if any(not result.ok and result.required for result in results):
         return "unhealthy"
     if any(not result.ok for result in results):
         return "degraded"
-    return "healthy"
+    return "ok"
 
 
 def health_router(service: str, version: str, checks: Sequence[HealthCheck]) -> APIRouter:
@@ -92,8 +92,8 @@ def health_router(service: str, version: str, checks: Sequence[HealthCheck]) -> 
     prober = _Prober(checks)
 
     @router.get("")
-    async def health() -> dict[str, str]:
-        return {"status": "alive", "service": service, "version": version}
+    async def health(request: Request, response: Response) -> dict[str, str]:
+        return {**await ready(request, response), "service": service, "version": version}
 
     @router.get("/live")
     async def live() -> dict[str, str]:
