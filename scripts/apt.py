@@ -37,8 +37,15 @@ def is_debian_like() -> bool:
     )
 
 
+def refresh_empty_lists() -> None:
+    """Fetch the package lists where the machine has none: cloud and CI images often come without."""
+    if not output(["apt-get", "indextargets"]):
+        logged(as_root(["apt-get", "update", "-q"]), log_file("apt"), timeout_seconds=UPDATE_SECONDS)
+
+
 def debian_mirror() -> str | None:
     """The address of the Debian archive that this machine is configured to use; None where it uses another one."""
+    refresh_empty_lists()
     listing = output(
         ["apt-get", "indextargets", "--format", "$(REPO_URI)|$(ORIGIN)|$(LABEL)|$(COMPONENT)", "Created-By: Packages"]
     )

@@ -62,11 +62,13 @@ class Step:
     def _begin(self) -> None:
         if not self._live:
             print(f"...  {self.title}", flush=True)
+        _running.append(self)
         self._ticker.start()
 
     def _end(self, word: str, colour: str) -> None:
         self._over.set()
         self._ticker.join()
+        _running.remove(self)
         self._clear()
         tail = f" - {self._detail}" if self._detail else ""
         seconds = _paint(f"({duration(self.seconds)})", _DIM)
@@ -74,6 +76,8 @@ class Step:
 
     def _tick(self) -> None:
         while not self._over.wait(REFRESH_SECONDS):
+            if _running[-1] is not self:
+                continue  # a step inside this one has the line
             with self._lock:
                 if self._live:
                     self._redraw()
@@ -95,6 +99,9 @@ class Step:
             sys.stdout.write("\r\033[K")
 
 
+_running: list[Step] = []  # the innermost step last
+
+
 @contextmanager
 def step(title: str) -> Iterator[Step]:
     """Show `title` with its elapsed seconds while the body runs, then whether it ended well."""
@@ -112,18 +119,23 @@ def step(title: str) -> Iterator[Step]:
 
 
 def say(text: str = "") -> None:
-    """Print a plain line."""
-    print(text, flush=True)
+    """Print a plain line; a step's live line makes room for it."""
+    if _running:
+        with _running[-1]._lock:
+            _running[-1]._clear()
+            print(text, flush=True)
+    else:
+        print(text, flush=True)
 
 
 def heading(text: str) -> None:
     """Print a line that stands out on a terminal."""
-    print(_paint(text, _BOLD), flush=True)
+    say(_paint(text, _BOLD))
 
 
 def warn(text: str) -> None:
     """Print a line about something that is not as it should be, and go on."""
-    print(f"{_paint('note', _YELLOW)} {text}", flush=True)
+    say(f"{_paint('note', _YELLOW)} {text}")
 
 
 def fail(sentence: str, what_to_do: str) -> NoReturn:

@@ -77,6 +77,7 @@ def install() -> None:
 
 def _from_distribution(plugin: Plugin) -> bool:
     """Install the distribution's package when its version is new enough and root can be had without asking."""
+    apt.refresh_empty_lists()
     for package in plugin.packages:
         policy = output(["apt-cache", "policy", package]) or ""
         found = re.search(r"Candidate: (?:\d+:)?(\d+)\.(\d+)", policy)
