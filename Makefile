@@ -76,8 +76,8 @@ check: venv ## format, lint, types, imports, configuration
 	@$(PYTHON) -m scripts.check
 
 .PHONY: bench
-bench: venv ## measure the running stack and print a table
-	@$(VENV)/python -m tests.load
+bench: python ## measure a stack of its own and print a table (ONLY=scaling,killing for some of it)
+	@$(PYTHON) -m scripts.bench
 
 .PHONY: venv
 venv: python ## make .venv with everything for development, and `modporter` for this machine

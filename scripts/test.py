@@ -77,7 +77,7 @@ class Run:
             return self._left_out(stage, "no Chromium here, and installing it needs root on Debian")
         try:
             if stage.needs:
-                self._prepare(stage)
+                self.prepare(stage)
         except console.Failure as failure:
             print(failure, file=sys.stderr)
             return Result(stage.name, failed=1, reason=failure.sentence)
@@ -99,7 +99,7 @@ class Run:
                 self.engine_reason = failure.sentence
         return self.engine_reason
 
-    def _prepare(self, stage: Stage) -> None:
+    def prepare(self, stage: Stage) -> None:
         """Settings and images for both kinds of need; the running stack for those that ask for it."""
         if self.installation is None:
             remove_leftovers()
