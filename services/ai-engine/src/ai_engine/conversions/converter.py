@@ -22,6 +22,7 @@ from ai_engine.sandbox.run import Command, Ended, run_jailed
 from ai_engine.settings import Settings
 
 REFUSED_EXIT_CODE, GATE_FAILED_EXIT_CODE = 3, 4
+TOOL_MISSING = "tool_missing"
 # Where the image keeps Mojang's validator and the id tables; the converter reads these variables itself.
 TOOL_VARIABLES = ("MODPORTER_CREATOR_TOOLS", "MODPORTER_VANILLA_TABLES")
 STAGES = frozenset(get_args(Stage))
@@ -32,8 +33,8 @@ log = structlog.stdlib.get_logger("converter")
 OnProgress = Callable[[Stage, float], None]
 
 
-class SandboxError(Exception):
-    """The jail could not be built, so the converter never ran: our fault, not the jar's."""
+class ConverterUnavailableError(Exception):
+    """The jail could not be built, or a tool of the converter is missing: our fault, not the jar's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +61,7 @@ class SandboxedConverter:
         )
 
     async def convert(self, jar: Path, out_dir: Path, on_progress: OnProgress) -> Outcome:
-        """Convert `jar`, beside `out_dir` in a directory made for this run. Raises SandboxError, OSError."""
+        """Convert `jar`, beside `out_dir` in a directory made for this run. Raises ConverterUnavailableError, OSError."""
         events = _Events(on_progress)
         command = Command(
             argv=[*self.argv, "convert", str(jar), "-o", str(out_dir), "--events"],
@@ -115,16 +116,18 @@ class _Events:
 
 
 def judge(ended: Ended, events: _Events, limits: Limits) -> Outcome:
-    """What an end means. Raises SandboxError when the converter never ran."""
+    """What an end means. Raises ConverterUnavailableError when the jar was never given a chance."""
     if ended.exit_code == SETUP_FAILED_EXIT_CODE:
-        raise SandboxError(ended.stderr_tail)
+        raise ConverterUnavailableError(ended.stderr_tail)
+    if events.failed and events.failed.code == TOOL_MISSING:
+        raise ConverterUnavailableError(events.failed.detail)
     if overrun := _overrun(ended):
         return Failed(overrun, _overrun_detail(overrun, limits))
     if ended.exit_code in (REFUSED_EXIT_CODE, GATE_FAILED_EXIT_CODE) and events.failed:
         return events.failed
     if ended.exit_code == 0 and events.completed:
         return Succeeded()
-    return Failed("converter_crashed", f"The converter broke on this jar ({_how(ended, events)}).")
+    return Failed("converter_crashed", f"The converter broke on this jar: {_how(ended, events)}.")
 
 
 def _overrun(ended: Ended) -> str | None:
@@ -155,7 +158,7 @@ def _how(ended: Ended, events: _Events) -> str:
     if ended.exit_code == 0:
         return "it ended without saying that it had finished"
     if events.failed:
-        return events.failed.detail
+        return events.failed.detail.rstrip(".")
     return _last_line(ended)[:200] or f"exit code {ended.exit_code}"
 
 

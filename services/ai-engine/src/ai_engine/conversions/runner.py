@@ -108,7 +108,7 @@ class ConversionRunner:
             result = await asyncio.to_thread(read_result, out_dir)
         except ResultError as error:
             log.exception("broken result")
-            return Failed("converter_crashed", f"The converter broke on this jar ({error}).")
+            return Failed("converter_crashed", f"The converter broke on this jar: {error}.")
         [vector] = await self.embeddings.embed([result.summary.summary_text])
         await self._store_files(taken, result)
         return result, SummaryEmbedding(self.embeddings.model_name, vector)

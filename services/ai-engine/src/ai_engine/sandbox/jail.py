@@ -27,6 +27,7 @@ import pyseccomp  # type: ignore[import-untyped]
 from ai_engine.sandbox import landlock
 
 PR_SET_PDEATHSIG, PR_SET_CHILD_SUBREAPER, PR_SET_NO_NEW_PRIVS = 1, 36, 38
+NICENESS = 10  # even a fork bomb leaves the AI engine the time to kill it
 SETUP_FAILED_EXIT_CODE = 125  # as docker run has it: the jail could not be built, the command never ran
 DEVICES = ("/dev/null", "/dev/zero", "/dev/random", "/dev/urandom", "/dev/full")
 
@@ -92,6 +93,7 @@ def set_limits(spec: dict[str, Any]) -> None:
     for which, values in limits.items():
         resource.setrlimit(which, values)
     os.umask(0o077)
+    os.nice(NICENESS)
     with open("/proc/self/oom_score_adj", "w") as file:  # noqa: PTH123 - as in landlock.py
         file.write("1000")
 

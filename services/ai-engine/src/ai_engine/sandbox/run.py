@@ -25,7 +25,11 @@ STDERR_TAIL_BYTES = 8 * 1024
 READ_BYTES = 64 * 1024
 # After the group was killed nobody holds the pipes any more; this only bounds a kernel that is slow to clean up.
 END_SECONDS = 10.0
-SYSTEM_PATHS = ("/usr", "/bin", "/sbin", "/lib", "/lib64", "/etc", "/proc", "/sys/fs/cgroup", "/sys/devices/system/cpu")
+# Of /proc no process, not even itself: under a root service the kernel would show it the service's environment.
+SYSTEM_PATHS = (
+    *("/usr", "/bin", "/sbin", "/lib", "/lib64", "/etc"),
+    *("/proc/cpuinfo", "/proc/meminfo", "/proc/stat", "/sys/fs/cgroup", "/sys/devices/system/cpu"),
+)
 
 
 @dataclass(frozen=True, slots=True)

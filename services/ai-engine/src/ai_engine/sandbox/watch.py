@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -28,25 +28,26 @@ async def watch(process: asyncio.subprocess.Process, work_dir: Path, limits: Lim
         now = time.monotonic()
         if now - started > limits.wall_seconds:
             return "timed_out"
-        memory_bytes, tasks = tree_usage(process.pid)
-        if memory_bytes > limits.memory_bytes:
-            return "out_of_memory"
-        if tasks > limits.tasks:
-            return "too_many_processes"
+        if overrun := overrun_of(list(tree(process.pid)), limits):
+            return overrun
         if now - disk_measured_at > MEASURE_DISK_EVERY_SECONDS:
             disk_measured_at = now
             if await asyncio.to_thread(disk_usage, work_dir) > limits.disk_bytes:
                 return "disk_full"
 
 
-def tree_usage(pid: int) -> tuple[int, int]:
-    """Resident bytes and number of tasks (threads) of a process and all its descendants."""
+def overrun_of(processes: Sequence[psutil.Process], limits: Limits) -> Overrun | None:
+    """Whether these processes together use more than they may; the quick question first, for a fork bomb's sake."""
+    if len(processes) > limits.tasks:
+        return "too_many_processes"
     memory_bytes = tasks = 0
-    for process in tree(pid):
+    for process in processes:
         with contextlib.suppress(psutil.Error), process.oneshot():
             memory_bytes += process.memory_info().rss
             tasks += process.num_threads()
-    return memory_bytes, tasks
+    if tasks > limits.tasks:
+        return "too_many_processes"
+    return "out_of_memory" if memory_bytes > limits.memory_bytes else None
 
 
 def tree(pid: int) -> Iterator[psutil.Process]:
