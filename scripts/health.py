@@ -30,7 +30,8 @@ class ServiceView:
     wanted: int
     good: int
     problem: str = ""
-    container: str = ""
+    container: str = ""  # the one whose last lines explain it
+    restarts: int = 0
 
     @property
     def is_good(self) -> bool:
@@ -63,15 +64,18 @@ def views(wanted: Mapping[str, int], inspected: Iterable[Mapping[str, Any]]) -> 
 
 
 def _view(service: str, wanted: int, inspected: list[Mapping[str, Any]]) -> ServiceView:
-    good = 0
-    problem = container_id = ""
-    for container in inspected:
-        trouble = _problem(container)
-        if trouble is None:
-            good += 1
-        elif trouble:
-            problem, container_id = trouble, container["Id"]
-    return ServiceView(service, wanted, good, problem, container_id)
+    states = [(container, _problem(container)) for container in inspected]
+    # The one with something to say about itself explains more than one that is still starting.
+    ill = sorted((state for state in states if state[1] is not None), key=lambda state: not state[1])
+    worst, problem = ill[0] if ill else ({}, "")
+    return ServiceView(
+        service,
+        wanted,
+        good=len(states) - len(ill),
+        problem=problem or "",
+        container=worst.get("Id", ""),
+        restarts=max((_restarts(container) for container, _ in ill), default=0),
+    )
 
 
 def _problem(container: Mapping[str, Any]) -> str | None:
@@ -81,15 +85,22 @@ def _problem(container: Mapping[str, Any]) -> str | None:
         health = (state.get("Health") or {}).get("Status", "healthy")
         if health == "healthy":
             return None
+        if _restarts(container):
+            return f"keeps ending (started {_restarts(container) + 1} times)"
         return "answers its health check badly" if health == "unhealthy" else ""
     if state["Status"] == "exited" and state["ExitCode"] == 0 and _is_one_shot(container):
         # Compose starts an ended one-shot again at every `up`; one that ended well before counts as well.
         return None
-    if state["Status"] == "restarting" or int(container.get("RestartCount", 0)) >= CRASHES_TO_GIVE_UP:
+    if state["Status"] == "restarting":
         return f"keeps ending (status {state['ExitCode']})"
     if state["Status"] in ("exited", "dead"):
         return f"ended with status {state['ExitCode']}"
     return ""
+
+
+def _restarts(container: Mapping[str, Any]) -> int:
+    """How often the engine started it again after it had ended by itself."""
+    return int(container.get("RestartCount", 0))
 
 
 def _is_one_shot(container: Mapping[str, Any]) -> bool:
@@ -134,6 +145,8 @@ def _follow(
                 told.add(view.service)
                 step.line(f"{view!s:<16} healthy after {console.duration(step.seconds)}")
         open_ones = [view for view in now if not view.is_good]
+        if any(view.restarts >= CRASHES_TO_GIVE_UP for view in open_ones):
+            diagnose(installation, wanted, "it was started again and again")
         if status == 0 and not open_ones:
             step.note(f"{len(wanted)} services healthy")
             return 0
@@ -159,7 +172,9 @@ def wait_for_answer(installation: Project, step: console.Step) -> None:
         else:
             step.note(installation.base_url)
             return
-    console.say(_logs_of_service(installation, "nginx"))
+    for container in containers(installation.name):
+        if container["Config"]["Labels"]["com.docker.compose.service"] == "nginx":
+            console.say(_logs_of(container["Id"]))
     console.fail(
         f"{installation.base_url} does not answer as it should: {problem}.",
         "The last lines of NGINX are above; `make logs SERVICE=nginx` shows all of them.",
@@ -169,14 +184,15 @@ def wait_for_answer(installation: Project, step: console.Step) -> None:
 def diagnose(installation: Project, wanted: Mapping[str, int], happened: str) -> None:
     """End the script with the services that are not well, the last lines of the worst one, and what to do."""
     ill = [view for view in views(wanted, containers(installation.name)) if not view.is_good]
-    culprit = next((view for view in ill if view.problem), ill[0] if ill else None)
+    # What crashes comes first, then what says it is ill, then what only waits.
+    culprit = min(ill, key=lambda view: (-view.restarts, not view.problem, not view.container), default=None)
     if culprit is None:
         console.fail(f"Although every service is healthy, {happened}.", "Run `make up` again.")
     console.say()
     for view in ill:
         console.say(f"     {view!s:<16} {view.problem or 'still starting, or waiting for another service'}")
     console.heading(f"\nThe last lines of {culprit.service}:")
-    console.say(_logs_of(culprit.container) if culprit.container else _logs_of_service(installation, culprit.service))
+    console.say(_logs_of(culprit.container) if culprit.container else "(it has no container yet)")
     log = relative(log_file(f"{installation.name}-start"))
     console.fail(
         f"{culprit.service} {culprit.problem or 'does not get ready'} ({happened}).",
@@ -194,10 +210,6 @@ def _logs_of(container: str) -> str:
         timeout=30,
     )
     return (done.stdout + done.stderr).strip() or "(it wrote nothing)"
-
-
-def _logs_of_service(installation: Project, service: str) -> str:
-    return installation.query("logs", "--no-color", "--tail", str(LOG_LINES), service).strip() or "(it wrote nothing)"
 
 
 def _list(open_ones: list[ServiceView]) -> str:

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from scripts import console, project
+from scripts.process import relative
 
 CA_DAYS = 3650
 SERVER_DAYS = 397  # browsers refuse certificates that live longer than 398 days
@@ -89,9 +90,9 @@ def make(files: LocalFiles, domain: str) -> list[str]:
     done: list[str] = []
     if not _ca_is_usable(files, domain):
         _make_ca(files, domain)
-        done.append(f"made a local CA for {domain} ({files.ca}); `make trust` lets this machine's browsers accept it")
+        done.append(f"made a local CA for {domain} ({relative(files.ca)}); `make trust` lets this machine's browsers accept it")
     _make_server(files, domain)
-    done.append(f"made a certificate for {domain}, valid for {SERVER_DAYS} days ({files.certificate})")
+    done.append(f"made a certificate for {domain}, valid for {SERVER_DAYS} days ({relative(files.certificate)})")
     return done
 
 
