@@ -90,7 +90,7 @@ def make(files: LocalFiles, domain: str) -> list[str]:
     done: list[str] = []
     if not _ca_is_usable(files, domain):
         _make_ca(files, domain)
-        done.append(f"made a local CA for {domain} ({relative(files.ca)}); `make trust` lets this machine's browsers accept it")
+        done.append(f"made a local CA for {domain} ({relative(files.ca)}); `make trust` makes browsers accept it")
     _make_server(files, domain)
     done.append(f"made a certificate for {domain}, valid for {SERVER_DAYS} days ({relative(files.certificate)})")
     return done
