@@ -65,6 +65,7 @@ def install() -> None:
     if not apt.is_debian_like():
         _explain_other_system()
     packages = ["docker.io", "iptables", "ca-certificates"]
+    apt.refresh_empty_lists()
     # Since Debian 13 the client is a package of its own.
     if output(["apt-cache", "show", "--no-all-versions", "docker-cli"]):
         packages.append("docker-cli")
