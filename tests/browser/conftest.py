@@ -18,7 +18,7 @@ from tests.browser.visit import Visit
 from tests.fixtures.sample_mod import build_sample_mod
 
 SCREENSHOTS = Path(__file__).parents[2] / "artifacts" / "screenshots"
-CHROMIUM_NAMES = ("chromium", "chromium-browser", "google-chrome")
+CHROMIUM_NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 # No sandbox: CI runs as root in a container. The rest keeps the browser from calling home.
 CHROMIUM_OPTIONS = (
     "--no-sandbox",
