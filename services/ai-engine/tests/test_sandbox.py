@@ -11,7 +11,6 @@ from pathlib import Path
 
 import psutil
 import pytest
-
 from ai_engine.sandbox import landlock
 from ai_engine.sandbox.limits import MEBIBYTE, Limits
 from ai_engine.sandbox.run import Command, Ended, run_jailed
@@ -30,10 +29,11 @@ def is_alive(pid: int) -> bool:
     return psutil.pid_exists(pid) and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
 
 
-async def until_dead(pid: int) -> None:
-    async with asyncio.timeout(5):
-        while is_alive(pid):
-            await asyncio.sleep(0.02)
+def assert_dies(pid: int) -> None:
+    deadline = time.monotonic() + 5
+    while is_alive(pid):
+        assert time.monotonic() < deadline, f"{pid} lives on"
+        time.sleep(0.02)
 
 
 async def test_a_well_behaved_child_is_heard_line_by_line(tmp_path: Path) -> None:
@@ -224,25 +224,30 @@ async def test_what_a_child_leaves_behind_dies_with_the_run(tmp_path: Path) -> N
     ended, lines = await run_python(tmp_path, code)
     assert ended.exit_code == 0
     assert time.monotonic() - started < 5
-    await until_dead(int(lines[0]))
+    assert_dies(int(lines[0]))
 
 
 async def test_cancelling_leaves_nothing_running(tmp_path: Path) -> None:
     pids: list[int] = []
+    both = asyncio.Event()
+
+    def on_line(line: bytes) -> None:
+        pids.append(int(line))
+        if len(pids) == 2:
+            both.set()
+
     code = "import os, time; os.fork(); print(os.getpid(), flush=True); time.sleep(60)"
     command = Command([sys.executable, "-c", code], tmp_path)
-    running = asyncio.create_task(run_jailed(command, Limits(), lambda line: pids.append(int(line))))
-    async with asyncio.timeout(10):
-        while len(pids) < 2:
-            await asyncio.sleep(0.02)
+    running = asyncio.create_task(run_jailed(command, Limits(), on_line))
+    await asyncio.wait_for(both.wait(), 10)
     running.cancel()
     with pytest.raises(asyncio.CancelledError):
         await running
     for pid in pids:
-        await until_dead(pid)
+        assert_dies(pid)
 
 
-async def test_the_tree_dies_with_a_killed_service(tmp_path: Path) -> None:
+def test_the_tree_dies_with_a_killed_service(tmp_path: Path) -> None:
     """SIGKILL gives the service no chance to clean up; the jail does it."""
     service = f"""
         import asyncio, sys
@@ -261,4 +266,4 @@ async def test_the_tree_dies_with_a_killed_service(tmp_path: Path) -> None:
     process.wait()
     process.stdout.close()
     for pid in pids:
-        await until_dead(pid)
+        assert_dies(pid)

@@ -61,7 +61,7 @@ class SandboxedConverter:
         )
 
     async def convert(self, jar: Path, out_dir: Path, on_progress: OnProgress) -> Outcome:
-        """Convert `jar`, beside `out_dir` in a directory made for this run. Raises ConverterUnavailableError, OSError."""
+        """Convert `jar`, beside `out_dir` in a directory of its own. Raises ConverterUnavailableError, OSError."""
         events = _Events(on_progress)
         command = Command(
             argv=[*self.argv, "convert", str(jar), "-o", str(out_dir), "--events"],
