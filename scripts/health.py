@@ -135,17 +135,20 @@ def _follow(
     """Show each service as it becomes healthy; returns Compose's exit status. Diagnoses a stack that hangs."""
     deadline = time.monotonic() + START_SECONDS
     told: set[str] = set()
+    # Containers of an earlier, failed start may have crashed often; Compose is about to replace those.
+    before = {container["Id"]: _restarts(container) for container in containers(installation.name)}
     while time.monotonic() < deadline:
         status = ended()
         if status:
             return status
-        now = views(wanted, containers(installation.name))
+        inspected = containers(installation.name)
+        now = views(wanted, inspected)
         for view in now:
             if view.is_good and view.service not in told:
                 told.add(view.service)
                 step.line(f"{view!s:<16} healthy after {console.duration(step.seconds)}")
         open_ones = [view for view in now if not view.is_good]
-        if any(view.restarts >= CRASHES_TO_GIVE_UP for view in open_ones):
+        if any(_restarts(one) - before.get(one["Id"], 0) >= CRASHES_TO_GIVE_UP for one in inspected):
             diagnose(installation, wanted, "it was started again and again")
         if status == 0 and not open_ones:
             step.note(f"{len(wanted)} services healthy")
