@@ -47,8 +47,9 @@ def base_url() -> str:
 @pytest.fixture(scope="session")
 def browser(base_url: str) -> Iterator[Browser]:
     """Chromium, which trusts the one key that the stack's own CA has signed."""
-    found = next(filter(None, map(shutil.which, CHROMIUM_NAMES)), None)
-    if found is None:
+    named = os.environ.get("MODPORTER_TEST_CHROMIUM")
+    found = named or next(filter(None, map(shutil.which, CHROMIUM_NAMES)), None)
+    if not found:
         skip_or_fail("Chromium is not installed: install the package `chromium`")
     options = list(CHROMIUM_OPTIONS)
     if base_url.startswith("https:"):

@@ -31,7 +31,10 @@
     item.querySelector(".upload-name").textContent = file.name;
     item.querySelector(".upload-size").textContent = problem === "folder" ? "" : sizeOf(file.size);
     item.querySelector("progress").setAttribute("aria-label", `Upload of ${file.name}`);
-    item.addEventListener("click", (event) => act(upload, event.target.closest("[data-do]")?.dataset.do));
+    item.addEventListener("click", (event) => {
+      // The second half of a double click lands on the button that took the first one's place.
+      if (event.detail < 2) act(upload, event.target.closest("[data-do]")?.dataset.do);
+    });
     list.append(item);
     uploads.push(upload);
     if (problem) stop(upload, problem);
