@@ -23,9 +23,6 @@ LABEL = "org.modporter.inputs"
 LOCAL_BASE = "modporter/base:local"
 REGISTRY_BASE = "debian:trixie-slim"
 
-# What no image is made of, for checkouts without git, whose ignore rules otherwise say it.
-_SKIP = {".git", ".venv", ".state", "secrets", "node_modules", "__pycache__", "artifacts"}
-
 
 @dataclass(frozen=True, slots=True)
 class Image:
@@ -97,23 +94,30 @@ def sources(dockerfile: str) -> list[str]:
 
 
 def input_files(patterns: Iterable[str]) -> list[Path]:
-    """The files behind the patterns that git knows or would take; every file where there is no git."""
+    """The files behind the patterns that a build can see: what git knows or would take; without git, all there are."""
     named = [path for pattern in patterns for path in ([ROOT] if pattern == "." else ROOT.glob(pattern.rstrip("/")))]
     if not named:
         return []
     command = ["git", "-C", str(ROOT), "ls-files", "-z", "--cached", "--others", "--exclude-standard", "--"]
     listing = subprocess.run([*command, *map(str, named)], capture_output=True, text=True, check=False)
     if listing.returncode == 0:
-        return sorted({ROOT / name for name in listing.stdout.split("\0") if name and (ROOT / name).is_file()})
-    return sorted({file for path in named for file in _walk(path)})
+        files = {ROOT / name for name in listing.stdout.split("\0") if name}
+    else:
+        files = {file for path in named for file in (path.rglob("*") if path.is_dir() else [path])}
+    ignored = _ignored()
+    return sorted(file for file in files if file.is_file() and not ignored.match(f"{file.relative_to(ROOT)}/"))
 
 
-def _walk(path: Path) -> Iterable[Path]:
-    if path.is_file():
-        yield path
-    for folder, folders, files in os.walk(path):
-        folders[:] = [name for name in folders if name not in _SKIP]
-        yield from (Path(folder) / name for name in files)
+@functools.cache
+def _ignored() -> re.Pattern[str]:
+    """What .dockerignore keeps out of builds, for a path that ends in a slash; it uses no exceptions (`!`)."""
+    try:
+        lines = (ROOT / ".dockerignore").read_text().splitlines()
+    except OSError:
+        lines = []
+    patterns = [re.escape(line.strip("/")) for line in lines if line.strip() and not line.startswith("#")]
+    words = [p.replace(r"\*\*/", "(?:.*/)?").replace(r"\*", "[^/]*") for p in patterns]
+    return re.compile(f"(?:{'|'.join(words) or '(?!)'})/")
 
 
 @functools.cache

@@ -1,5 +1,6 @@
 """What makes an image out of date, and in which order images are built."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -9,12 +10,15 @@ from scripts.image_catalog import BY_NAME, CATALOG, LOCAL_BASE, REGISTRY_BASE, I
 
 
 @pytest.fixture
-def checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """A folder without git that the catalog takes for the repository."""
     monkeypatch.setattr(image_catalog, "ROOT", tmp_path)
-    for cached in (image_catalog.inputs_hash, image_catalog.parents):
-        cached.cache_clear()
-    return tmp_path
+    cached = (image_catalog.inputs_hash, image_catalog.parents, image_catalog._ignored)
+    for function in cached:
+        function.cache_clear()
+    yield tmp_path
+    for function in cached:
+        function.cache_clear()
 
 
 def write(root: Path, name: str, text: str) -> Path:
@@ -46,12 +50,14 @@ def test_sources_are_what_the_context_gives_and_nothing_of_other_stages(checkout
 def test_the_hash_follows_the_inputs_and_only_them(checkout: Path) -> None:
     image = Image("thing", "Dockerfile", 1)
     write(checkout, "Dockerfile", "FROM scratch\nCOPY src /src\n")
+    write(checkout, ".dockerignore", "# kept out\n**/__pycache__\nsrc/*/tests\n")
     source = write(checkout, "src/deep/file.py", "1")
     write(checkout, "other.py", "1")
     before = hash_now(image)
 
     write(checkout, "other.py", "2")
     write(checkout, "src/__pycache__/file.pyc", "2")
+    write(checkout, "src/one/tests/test_file.py", "2")
     assert hash_now(image) == before
 
     source.write_text("2")
