@@ -127,13 +127,14 @@ def _print_totals(conversion: dict[str, Any], rows: list[dict[str, Any]]) -> Non
     """A table of kinds by outcomes; the sums must be the ones that the stack reports."""
     counted = Counter((row["kind"], row["outcome"]) for row in rows)
     kinds = sorted({kind for kind, _ in counted})
+    width = max(map(len, [*kinds, "total"]))
     mod = conversion["mod"]
     console.heading(f"\n{mod['name']} {mod['version']} ({mod['loader']}): {len(rows)} files and registry ids")
-    console.say(f"{'':<14}" + "".join(f"{outcome:>14}" for outcome in OUTCOMES))
+    console.say(f"{'':<{width}}" + "".join(f"{outcome:>14}" for outcome in OUTCOMES))
     for kind in kinds:
-        console.say(f"{kind:<14}" + "".join(f"{counted[kind, outcome] or '':>14}" for outcome in OUTCOMES))
+        console.say(f"{kind:<{width}}" + "".join(f"{counted[kind, outcome] or '':>14}" for outcome in OUTCOMES))
     totals = {outcome: sum(counted[kind, outcome] for kind in kinds) for outcome in OUTCOMES}
-    console.heading(f"{'total':<14}" + "".join(f"{totals[outcome]:>14}" for outcome in OUTCOMES))
+    console.heading(f"{'total':<{width}}" + "".join(f"{totals[outcome]:>14}" for outcome in OUTCOMES))
     reported = {outcome: conversion["coverage"][outcome] for outcome in OUTCOMES}
     if reported != totals or conversion["coverage"]["total"] != len(rows):
         raise StackError(f"the ledger has {totals}, but the conversion reports {reported}")

@@ -144,7 +144,9 @@ def _follow(
         inspected = containers(installation.name)
         now = views(wanted, inspected)
         for view in now:
-            if view.is_good and view.service not in told:
+            if not view.is_good:
+                told.discard(view.service)  # being replaced
+            elif view.service not in told:
                 told.add(view.service)
                 step.line(f"{view!s:<16} healthy after {console.duration(step.seconds)}")
         open_ones = [view for view in now if not view.is_good]
