@@ -119,14 +119,6 @@ def load_model(mod: Mod, model_id: str) -> BlockModel:
     return BlockModel(model_id, elements, resolved, owner, chain.files, tuple(notes))
 
 
-def model_parents(mod: Mod, model_id: str) -> tuple[str, ...]:
-    """Ids of the model and its parents, as far as the jar and the templates know them; never raises."""
-    try:
-        return tuple(name for name, _ in _chain(mod, model_id).links)
-    except (UntranslatableError, BadFile):
-        return (model_id,)
-
-
 def _chain(mod: Mod, model_id: str) -> _Chain:
     links: list[tuple[str, dict[str, Any]]] = []
     files: list[str] = []

@@ -28,6 +28,7 @@ from converter.java.models import BlockModel, Face, UntranslatableError, load_mo
 from converter.java.templates import DIRECTIONS
 from converter.model import VANILLA, Mod, split_id
 from converter.translate.base import AddonFile, Context, bedrock_name, texture_key
+from converter.translate.paths import addon_path
 from converter.translate.png import decode
 
 RenderMethod = Literal["opaque", "alpha_test", "blend"]
@@ -85,6 +86,8 @@ class LookMaker:
         components |= self._boxes(parts, method, full=identifier == FULL_BLOCK)
         turn = transformation(appearances[0].x, appearances[0].y) if alone else [0, 0, 0]
         components["minecraft:transformation"] = {"rotation": turn}
+        if components["minecraft:collision_box"] and _has_gaps(parts):
+            notes["it collides as one box around its model"] = None
         if any(each.uvlock and (each.x or each.y) for each in appearances):
             notes["its textures turn together with it (uvlock)"] = None
         if any(face.tinted for model in models for face in _faces(model)):
@@ -168,7 +171,7 @@ class LookMaker:
             while f"{folder}/{name}" in self._names:
                 name, number = f"{plain}_{number}", number + 1
             self._names.add(f"{folder}/{name}")
-            identifier, file = f"geometry.{folder}.{name}", f"RP/models/blocks/{folder}/{name}.geo.json"
+            identifier, file = f"geometry.{folder}.{name}", addon_path(f"RP/models/blocks/{folder}", name, ".geo.json")
             content["minecraft:geometry"][0]["description"]["identifier"] = identifier
             self.files.append(AddonFile(file, content))
             self._geometries[bones] = identifier, file
@@ -192,6 +195,11 @@ class LookMaker:
             "minecraft:selection_box": aim,
             "minecraft:light_dampening": 0,
         }
+
+
+def _has_gaps(parts: list[Part]) -> bool:
+    """Whether the model is more than one box: Bedrock collides with one."""
+    return sum(len(part.elements) for part in parts) > 1
 
 
 def _faces(model: BlockModel) -> Iterator[Face]:

@@ -20,6 +20,7 @@ from converter.model import Mod, split_id
 from converter.translate.base import AddonFile, Context, Translation
 from converter.translate.block_looks import Look, LookMaker
 from converter.translate.loot import block_table
+from converter.translate.paths import addon_path
 
 FORMAT_VERSION = "1.21.100"
 
@@ -110,7 +111,7 @@ def _write(work: _Work, java_id: str, plan: StatePlan, looks: Looks) -> str:
     if permutations := _permutations(plan, looks):
         block["permutations"] = permutations
     namespace, _, name = identifier.partition(":")
-    path = f"BP/blocks/{namespace}/{name}.json"
+    path = addon_path(f"BP/blocks/{namespace}", name, ".json")
     work.made.files.append(AddonFile(path, {"format_version": FORMAT_VERSION, "minecraft:block": block}))
     work.made.blocks[java_id] = path
     return path

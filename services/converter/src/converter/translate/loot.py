@@ -14,6 +14,7 @@ from converter.model import VANILLA, Mod, split_id
 from converter.translate.base import AddonFile, Context, Translation, bedrock_name
 from converter.translate.drops import DropReader
 from converter.translate.known_items import bedrock_item
+from converter.translate.paths import addon_path
 
 _FOLDERS = ("loot_table", "loot_tables")
 """The newer name first: a jar that brings both means both for the same block, for different versions of the game."""
@@ -67,7 +68,7 @@ def _source(mod: Mod, java_id: str) -> str | None:
 
 def _output(java_id: str) -> str:
     namespace, path = split_id(java_id)
-    return f"BP/loot_tables/blocks/{bedrock_name(namespace)}/{bedrock_name(path.replace('/', '.'))}.json"
+    return addon_path(f"BP/loot_tables/blocks/{bedrock_name(namespace)}", bedrock_name(path.replace("/", ".")), ".json")
 
 
 def _read(mod: Mod, name: str) -> dict[str, Any]:

@@ -19,6 +19,7 @@ from converter.model import VANILLA, Mod
 from converter.translate.base import AddonFile, Context, Translation, bedrock_name
 from converter.translate.ingredients import Option, RecipeReader, Result
 from converter.translate.known_items import ItemTags
+from converter.translate.paths import addon_path
 
 FORMAT_VERSION = "1.20.10"
 MAX_RECIPES_OF_ONE = 64
@@ -271,7 +272,7 @@ def _name(work: _Work, java_id: str) -> tuple[str, str]:
     while f"{folder}:{unique}" in work.names:
         unique, number = f"{plain}_{number}", number + 1
     work.names.add(f"{folder}:{unique}")
-    return f"BP/recipes/{folder}/{unique}.json", f"{folder}:{unique}"
+    return addon_path(f"BP/recipes/{folder}", unique, ".json"), f"{folder}:{unique}"
 
 
 def _file(path: str, identifier: str, recipe: str, body: Body) -> AddonFile:

@@ -108,6 +108,7 @@ _VANILLA_TAGS: dict[str, tuple[str, ...]] = {
 
 # Form of a common tag -> names of the item made of the material, the usual one first.
 _FORMS: dict[str, tuple[str, ...]] = {
+    "blocks": ("{}_block", "{}_storage_block"),
     "dusts": ("{}_dust", "{}"),
     "dyes": ("{}_dye",),
     "gears": ("{}_gear",),
