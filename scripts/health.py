@@ -107,9 +107,14 @@ def _is_one_shot(container: Mapping[str, Any]) -> bool:
     return (container["HostConfig"].get("RestartPolicy") or {}).get("Name", "no") in ("", "no")
 
 
-def start(installation: Project, arguments: list[str], step: console.Step) -> None:
-    """Run `docker compose up -d ...` and return when every service is healthy. Ends the script when that fails."""
+def start(installation: Project, arguments: list[str], step: console.Step, *, only: str = "") -> None:
+    """Run `docker compose up -d ...` and return when every service (or `only` this one) is healthy.
+
+    Ends the script when that fails.
+    """
     wanted = expected(installation)
+    if only:
+        wanted = {only: wanted[only]}
     log = log_file(f"{installation.name}-start")
     with log.open("wb") as sink:
         process = subprocess.Popen(
@@ -153,7 +158,7 @@ def _follow(
         if any(_restarts(one) - before.get(one["Id"], 0) >= CRASHES_TO_GIVE_UP for one in inspected):
             diagnose(installation, wanted, "it was started again and again")
         if status == 0 and not open_ones:
-            step.note(f"{len(wanted)} services healthy")
+            step.note("healthy" if len(wanted) == 1 else f"{len(wanted)} services healthy")
             return 0
         step.note(f"{len(wanted) - len(open_ones)} of {len(wanted)} healthy; waiting for {_list(open_ones)}")
         time.sleep(POLL_SECONDS)

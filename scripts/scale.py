@@ -36,7 +36,7 @@ def main() -> int:
     with console.step(f"{arguments.service}: {arguments.replicas} replicas") as step:
         # --no-deps: nothing but this service is touched, however the others were scaled.
         scale = ["--scale", f"{arguments.service}={arguments.replicas}", arguments.service]
-        health.start(installation, ["--no-recreate", "--no-deps", *scale], step)
+        health.start(installation, ["--no-recreate", "--no-deps", *scale], step, only=arguments.service)
     return 0
 
 
