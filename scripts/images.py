@@ -1,7 +1,7 @@
 """Every image of the stack: pulled where a container registry answers, built on this machine where none does.
 
-Run as `python3 -m scripts.images [--only postgres,redis] [--list] [--mode auto|registry|local]`; scripts/up.py calls
-`resolve_mode` and `prepare`. What is built of the same inputs already is left alone.
+Run as `python3 -m scripts.images [--only postgres,redis] [--list] [--rebuild] [--mode auto|registry|local]`;
+scripts/stack.py calls `resolve_mode` and `prepare`. What is built of the same inputs already is left alone.
 """
 
 from __future__ import annotations
@@ -36,22 +36,29 @@ def resolve_mode(requested: str = "auto") -> Mode:
     return registry.resolve(requested)
 
 
-def prepare(mode: Mode, only: Sequence[str] = (), *, compose: Sequence[str] = COMPOSE, auto: bool = False) -> Mode:
+def prepare(
+    mode: Mode,
+    only: Sequence[str] = (),
+    *,
+    compose: Sequence[str] = COMPOSE,
+    auto: bool = False,
+    rebuild: bool = False,
+) -> Mode:
     """Bring every image (or only the named ones) up to date. Returns the mode that it ended with.
 
     `compose` is the command that renders the production file with its settings. With `auto`, a registry that answers
-    but does not deliver (rate limits, missing tags) is given up for `local`.
+    but does not deliver (rate limits, missing tags) is given up for `local`. `rebuild` builds what is up to date too.
     """
     names = list(only) or list(BY_NAME)
     if mode == "registry":
         wanted = [name for name in names if name in COMPONENTS]
         if not wanted or registry.pull(compose, wanted):
-            build_missing([name for name in names if name in OURS], REGISTRY_BASE)
+            build_missing([name for name in names if name in OURS], REGISTRY_BASE, rebuild=rebuild)
             return mode
         if not auto:
             console.fail("The registry does not deliver the images.", "Try again later, or set IMAGES=local in .env.")
         registry.remember("local")
-    build_missing(names, LOCAL_BASE)
+    build_missing(names, LOCAL_BASE, rebuild=rebuild)
     return "local"
 
 
@@ -62,12 +69,12 @@ def outdated(names: Sequence[str], base: str = LOCAL_BASE) -> list[Image]:
     return [image for image in images if built.get(image.name) != inputs_hash(image, base)]
 
 
-def build_missing(names: Sequence[str], base: str) -> None:
-    """Build what is outdated; another run of this script in the same checkout is waited for."""
-    if not outdated(names, base):
+def build_missing(names: Sequence[str], base: str, *, rebuild: bool = False) -> None:
+    """Build what is outdated (or all of it); another run of this script in the same checkout is waited for."""
+    if not rebuild and not outdated(names, base):
         return
     with _alone():
-        images = outdated(names, base)
+        images = select(names, base) if rebuild else outdated(names, base)
         if images:
             image_build.build(images, base)
             # The images that were just replaced have no name any more; those of others carry no such label.
@@ -101,6 +108,7 @@ def main() -> int:
     parser.add_argument("--only", default="", metavar="NAMES", help=f"comma-separated, of: {', '.join(BY_NAME)}")
     parser.add_argument("--mode", choices=("auto", "registry", "local"), default="auto")
     parser.add_argument("--list", action="store_true", help="print every image and whether it is up to date; no change")
+    parser.add_argument("--rebuild", action="store_true", help="build all again on a new base: today's packages")
     arguments = parser.parse_args()
     if lacking := engine.missing():
         console.fail(f"Missing: {', '.join(lacking)}.", "Run `make up`, or `python3 -m scripts.engine`.")
@@ -109,7 +117,7 @@ def main() -> int:
         return 0
     plugins.install()
     only = [name.strip() for name in arguments.only.split(",") if name.strip()]
-    prepare(resolve_mode(arguments.mode), only, auto=arguments.mode == "auto")
+    prepare(resolve_mode(arguments.mode), only, auto=arguments.mode == "auto", rebuild=arguments.rebuild)
     return 0
 
 
