@@ -12,12 +12,15 @@ import uuid
 from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 
+import psycopg
 import structlog
 from common.storage import INCOMING_PREFIX, ObjectStore
 from procrastinate import App, PsycopgConnector
+from procrastinate.exceptions import ConnectorException
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from backend import errors
 from backend.conversions import repository
 from backend.db.engine import Database
 
@@ -41,7 +44,10 @@ _queue = App(connector=PsycopgConnector())
 
 
 async def defer_conversion(session: AsyncSession, conversion_id: uuid.UUID, file_size_bytes: int) -> int:
-    """Enqueue the job of a conversion in the session's transaction; returns the job's id."""
+    """Enqueue the job of a conversion in the session's transaction; returns the job's id.
+
+    Raises the 503 problem when the database goes away meanwhile.
+    """
     connection = await (await session.connection()).get_raw_connection()
     job = _queue.configure_task(
         TASK,
@@ -49,7 +55,12 @@ async def defer_conversion(session: AsyncSession, conversion_id: uuid.UUID, file
         priority=PRIORITY_LOW if file_size_bytes > LOW_PRIORITY_FROM_BYTES else PRIORITY_DEFAULT,
         connection=connection.driver_connection,
     )
-    return await job.defer_async(conversion_id=str(conversion_id))
+    try:
+        return await job.defer_async(conversion_id=str(conversion_id))
+    except ConnectorException as error:
+        if isinstance(error.__cause__, psycopg.OperationalError):
+            raise errors.database_unavailable() from error
+        raise
 
 
 async def sweep_for_ever(database: Database, store: ObjectStore) -> None:
