@@ -52,25 +52,30 @@ class Ended:
 
 
 class _Output:
-    """Splits standard output into lines within limits, and keeps the tail of standard error."""
+    """Splits standard output into lines within limits, and keeps the tail of standard error.
+
+    Both are read to their end whatever happens: a full pipe would block the child, an unread one the event loop's end.
+    """
 
     def __init__(self, limits: Limits, on_line: Callable[[bytes], None]) -> None:
         self._limits, self._on_line = limits, on_line
         self._tail = b""
+        self.too_much = asyncio.Event()
 
-    async def read_stdout(self, stream: asyncio.StreamReader) -> bool:
-        """True when the stream ended, False when it broke a limit."""
+    async def read_stdout(self, stream: asyncio.StreamReader) -> None:
         total, rest = 0, b""
         while chunk := await stream.read(READ_BYTES):
+            if self.too_much.is_set():
+                continue
             total += len(chunk)
             *lines, rest = (rest + chunk).split(b"\n")
             if total > self._limits.output_bytes or any(len(line) > self._limits.line_bytes for line in (*lines, rest)):
-                return False
+                self.too_much.set()
+                continue
             for line in lines:
                 self._on_line(line)
-        if rest:
+        if rest and not self.too_much.is_set():
             self._on_line(rest)
-        return True
 
     async def read_stderr(self, stream: asyncio.StreamReader) -> None:
         while chunk := await stream.read(READ_BYTES):
@@ -96,45 +101,36 @@ async def run_jailed(command: Command, limits: Limits, on_line: Callable[[bytes]
         env=_environment(command),
         start_new_session=True,
     )
-    output = _Output(limits, on_line)
     assert process.stdout is not None and process.stderr is not None  # noqa: S101, PT018 - both are pipes
-    stdout = asyncio.create_task(output.read_stdout(process.stdout))
-    stderr = asyncio.create_task(output.read_stderr(process.stderr))
+    output = _Output(limits, on_line)
+    reading = asyncio.gather(output.read_stdout(process.stdout), output.read_stderr(process.stderr))
     try:
-        overrun = await _until_end_or_overrun(process, command, limits, stdout)
-        _kill(process)
-        with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(asyncio.gather(stdout, stderr), END_SECONDS)
+        overrun = await _until_end_or_overrun(process, command, limits, output)
     finally:
         _kill(process)
-        stdout.cancel()
-        stderr.cancel()
-        # Shielded: a second cancellation must not leave a zombie behind.
-        await asyncio.shield(asyncio.wait_for(process.wait(), END_SECONDS))
-    if overrun is None and not stdout.result():
+        # Shielded: a second cancellation must not leave a zombie or a pipe behind.
+        await asyncio.shield(asyncio.wait_for(asyncio.gather(reading, process.wait()), END_SECONDS))
+    if overrun is None and output.too_much.is_set():
         overrun = "too_much_output"
     return Ended(process.returncode if process.returncode is not None else -signal.SIGKILL, overrun, output.stderr_tail)
 
 
 async def _until_end_or_overrun(
-    process: asyncio.subprocess.Process, command: Command, limits: Limits, stdout: asyncio.Task[bool]
+    process: asyncio.subprocess.Process, command: Command, limits: Limits, output: _Output
 ) -> Overrun | None:
     watching = asyncio.create_task(watch(process, command.work_dir, limits))
+    too_much = asyncio.create_task(output.too_much.wait())
     # wait() of some Python versions also waits for the pipes, which a grandchild may hold; `watching` sees the end.
     ended = asyncio.create_task(process.wait())
-    waiting: set[asyncio.Task[Any]] = {watching, ended, stdout}
+    tasks: set[asyncio.Task[Any]] = {watching, too_much, ended}
     try:
-        while True:
-            done, waiting = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
-            if stdout in done and not stdout.result():
-                return "too_much_output"
-            if watching in done:
-                return watching.result()
-            if ended in done:
-                return None
+        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        if too_much.done():
+            return "too_much_output"
+        return watching.result() if watching.done() else None
     finally:
-        watching.cancel()
-        ended.cancel()
+        for task in tasks:
+            task.cancel()
 
 
 def _kill(process: asyncio.subprocess.Process) -> None:
