@@ -64,7 +64,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="modporter", description="Turns a Minecraft Java mod into a Bedrock add-on.")
     parser.add_argument("--version", action="version", version=f"modporter {VERSION}")
     commands = parser.add_subparsers(dest="command", required=True)
-    convert_command = commands.add_parser("convert", help="convert a mod's .jar")
+    convert_command = commands.add_parser("convert", help="convert a mod's .jar", allow_abbrev=False)
     convert_command.add_argument("jar", type=Path)
     convert_command.add_argument(
         "-o",

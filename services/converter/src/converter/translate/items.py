@@ -18,7 +18,7 @@ from converter.translate.item_looks import Look, NoLook, find_look
 from converter.translate.png import decode, encode, first_frame
 
 FORMAT_VERSION = "1.21.100"
-_HANDHELD_NOTE = "it is held like a tool, but what it does as one (damage, durability, digging) is Java code"
+_HANDHELD_NOTE = "is held like a tool, but what it does as one (damage, durability, digging) is Java code"
 _GUESSED = "has no flat model in the jar; the texture of its name is taken for its icon"
 
 
