@@ -198,3 +198,9 @@ def test_whatever_the_properties_bedrocks_limits_hold(properties: dict[str, tupl
         assert len(kinds) == 1
     for _, java in made.combinations():
         assert set(java) == set(properties)
+
+
+def test_values_that_molang_cannot_quote_are_not_made_states() -> None:
+    made = plan(mode=("a'b", "c"))
+    assert made.states == ()
+    assert "cannot name" in made.notes[0]

@@ -189,3 +189,16 @@ def test_of_two_folders_the_newer_one_counts() -> None:
     made = translate(FILES | {SOURCE: {"pools": [pool(item())]}, old: {"pools": []}}, *STEPS)
     assert made.file_row(old).outcome == "ignored"
     assert entries(made)[0]["name"] == "toy:gem"
+
+
+def test_blocks_whose_names_clash_in_bedrock_have_a_table_each() -> None:
+    files = dict(FILES)
+    for name in ("a/b", "a.b"):
+        files[f"assets/toy/blockstates/{name}.json"] = FILES["assets/toy/blockstates/ore.json"]
+        files[f"data/toy/loot_table/blocks/{name}.json"] = {"pools": [pool(item())]}
+    made = translate(files, *STEPS)
+    assert len(made.paths("BP/loot_tables/")) == 2
+    named = {
+        made.json(path)["minecraft:block"]["components"].get("minecraft:loot") for path in made.paths("BP/blocks/")
+    }
+    assert {f"BP/{table}" for table in named - {None}} == set(made.paths("BP/loot_tables/"))

@@ -272,3 +272,22 @@ def test_load_conditions_are_reported() -> None:
 def test_recipes_of_vanilla_are_not_replaced() -> None:
     made = recipes({"data/minecraft/recipe/stick.json": shapeless("minecraft:coal")})
     assert made.file_row("data/minecraft/recipe/stick.json").outcome == "unsupported"
+
+
+def test_a_tag_that_recipes_use_has_a_row_and_a_broken_one_is_an_error() -> None:
+    tags = {
+        "data/toy/tags/item/fuel.json": {"values": ["minecraft:coal"]},
+        "data/toy/tags/item/bad.json": {"values": "minecraft:coal"},
+        "data/toy/tags/item/unused.json": {"values": ["minecraft:coal"]},
+    }
+    made = recipes(tags, r=shapeless("#toy:fuel"), s=shapeless(["#toy:bad", "minecraft:stick"]))
+    fuel = made.file_row("data/toy/tags/item/fuel.json")
+    assert (fuel.outcome, fuel.outputs) == ("approximated", ("BP/recipes/toy/r.json",))
+    assert made.file_row("data/toy/tags/item/bad.json").outcome == "error"
+    assert ("data/toy/tags/item/unused.json", False) not in made.rows
+
+
+def test_of_two_folders_the_newer_one_counts() -> None:
+    made = recipes({"data/toy/recipes/r.json": shapeless("minecraft:stick")}, r=shapeless("minecraft:coal"))
+    assert made.file_row("data/toy/recipes/r.json").outcome == "ignored"
+    assert made.paths("BP/recipes/") == ["BP/recipes/toy/r.json"]

@@ -7,6 +7,7 @@ Bedrock allows 16 values a state and 65,536 permutations in all. Called by `tran
 from __future__ import annotations
 
 import itertools
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -26,6 +27,7 @@ _HORIZONTAL = ("north", "south", "east", "west")
 _ALL_SIDES = ("north", "south", "east", "west", "up", "down")
 _DIRECTION_NAMES = ("facing", "horizontal_facing", "direction")
 _CONNECTION_VALUES = {"true", "false", "none", "low", "tall", "side", "up"}
+_STATE_VALUE = re.compile(r"[a-z0-9_]{1,64}")
 _AXIS_OF = {"up": "y", "down": "y", "north": "z", "south": "z", "east": "x", "west": "x"}
 
 
@@ -208,7 +210,12 @@ class _Planner:
         room = self._budget
         for state in self._states:
             room //= len(state.values)
-        if len(values) > MAX_VALUES:
+        state_name = f"{self._namespace}:{bedrock_name(name)}"
+        if not all(_STATE_VALUE.fullmatch(value) for value in values) or any(
+            s.name == state_name for s in self._states
+        ):
+            self._fix(name, default, f"its state {name[:40]} stays as it is: Bedrock cannot name it or its values")
+        elif len(values) > MAX_VALUES:
             self._fix(
                 name, default, f"its state {name} has {len(values)} values, more than Bedrock's 16; it stays {default}"
             )
@@ -218,7 +225,7 @@ class _Planner:
             del self._left[name]
             ordered = [default, *(value for value in values if value != default)]
             paired = tuple((typed, {name: value}) for value, typed in zip(ordered, _typed(ordered), strict=True))
-            self._states.append(State(f"{self._namespace}:{bedrock_name(name)}", paired))
+            self._states.append(State(state_name, paired))
             self._notes.append(f"its state {name} stays {default}: only the mod's Java code changes it")
 
 

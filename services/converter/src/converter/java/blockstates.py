@@ -14,7 +14,7 @@ from converter.errors import BadFile
 from converter.java.models import UntranslatableError
 
 _MAX_PROPERTIES = 16
-_MAX_VARIANTS = 16_384
+_MAX_VARIANTS = 4_096
 _DEFAULTS = ("false", "none", "north", "y", "bottom", "lower", "straight", "floor", "single", "left")
 """Usual default values, the likeliest first: the real default is in Java code and in no file."""
 

@@ -58,12 +58,18 @@ class LookMaker:
     _geometries: dict[str, tuple[str, str]] = field(default_factory=dict)
     """JSON of the bones -> (identifier, file in the add-on)."""
     _names: set[str] = field(default_factory=set)
+    _looks: dict[tuple[Appearance, ...], Look] = field(default_factory=dict)
     _methods: dict[str, RenderMethod] = field(default_factory=dict)
 
     def look(self, appearances: tuple[Appearance, ...]) -> Look:
         """The look of one or several models together. Raises UntranslatableError or BadFile."""
         if not appearances:
             raise UntranslatableError("nothing is shown without connections or in its usual state")
+        if appearances not in self._looks:
+            self._looks[appearances] = self._make(appearances)
+        return self._looks[appearances]
+
+    def _make(self, appearances: tuple[Appearance, ...]) -> Look:
         models = [self._model(each.model) for each in appearances]
         alone = len(appearances) == 1
         parts = [

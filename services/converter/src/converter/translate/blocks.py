@@ -20,6 +20,7 @@ from converter.model import Mod, split_id
 from converter.translate.base import AddonFile, Context, Translation
 from converter.translate.block_looks import Look, LookMaker
 from converter.translate.loot import block_table
+from converter.translate.notes import sentence
 from converter.translate.paths import addon_path
 
 FORMAT_VERSION = "1.21.100"
@@ -49,9 +50,9 @@ def translate_blocks(mod: Mod, context: Context) -> Translation:
         try:
             row = _translate_block(work, java_id, file)
         except UntranslatableError as error:
-            row = Row(java_id, "block", "unsupported", f"The block is not converted: {error.reason}.")
+            row = Row(java_id, "block", "unsupported", sentence("The block is not converted", [error.reason]))
         except BadFile as error:
-            row = Row(java_id, "block", "error", f"The block cannot be converted: {error.reason}.")
+            row = Row(java_id, "block", "error", sentence("The block cannot be converted", [error.reason]))
         work.made.rows += [row, Row(file, "blockstate", row.outcome, row.reason, row.outputs)]
     work.made.files += work.looks.files
     work.made.terrain_textures |= work.looks.terrain_textures
@@ -71,7 +72,7 @@ def _translate_block(work: _Work, java_id: str, file: str) -> Row:
         notes.update(dict.fromkeys(look.notes))
         _claim_models(work, look, path)
     outcome: Outcome = "approximated" if notes else "converted"
-    return Row(java_id, "block", outcome, f"As a block: {'; '.join(notes)}." if notes else "", (path,))
+    return Row(java_id, "block", outcome, sentence("As a block", notes), (path,))
 
 
 def _looks_by_state(work: _Work, state: BlockState, plan: StatePlan, notes: dict[str, None]) -> Looks:
@@ -97,7 +98,7 @@ def _write(work: _Work, java_id: str, plan: StatePlan, looks: Looks) -> str:
     usual = next(iter(looks.values()))
     components: dict[str, Any] = {"minecraft:display_name": f"tile.{identifier}.name"}
     components |= {name: value for name, value in usual.components.items() if not _is_no_turn(name, value)}
-    if table := block_table(work.mod, java_id):
+    if table := block_table(work.mod, work.context, java_id):
         components["minecraft:loot"] = table.removeprefix("BP/")
     category = "nature" if usual.components["minecraft:collision_box"] is False else "construction"
     block: dict[str, Any] = {
@@ -159,6 +160,6 @@ def _claim_models(work: _Work, look: Look, path: str) -> None:
             continue
         known = work.model_rows.get(name)
         outputs = dict.fromkeys((*(known.outputs if known else ()), *look.geometries, path))
-        notes = f"In the block: {'; '.join(look.notes)}." if look.notes else (known.reason if known else "")
+        notes = sentence("In the block", look.notes) or (known.reason if known else "")
         outcome: Outcome = "approximated" if notes else "converted"
         work.model_rows[name] = Row(name, "model", outcome, notes, tuple(outputs))

@@ -66,7 +66,7 @@ class DropReader:
     def _weighted(self, drops: list[Drop]) -> list[dict[str, Any]]:
         """Entries with weights. A chance of a single drop becomes weights against nothing."""
         if len(drops) == 1 and drops[0].chance < 1:
-            likely = max(1, round(drops[0].chance * _WEIGHTS))
+            likely = min(max(1, round(drops[0].chance * _WEIGHTS)), _WEIGHTS - 1)
             return [drops[0].entry | {"weight": likely}, {"type": "empty", "weight": _WEIGHTS - likely}]
         if any(drop.chance < 1 for drop in drops):
             self._note("the chances of single drops beside others are lost")

@@ -35,6 +35,8 @@ class RecipeReader:
     context: Context
     tags: ItemTags
     notes: dict[str, None] = field(default_factory=dict)
+    tag_files: dict[str, None] = field(default_factory=dict)
+    """The jar's tag files that ingredients were taken from."""
 
     def options(self, raw: Any, *, as_tags: bool = True) -> tuple[Option, ...]:
         """All things that the ingredient may be: "ns:id", "#ns:tag", {"item"}, {"tag"}, or a list of these."""
@@ -47,6 +49,7 @@ class RecipeReader:
                 if not members.items and not members.tags:
                     lost.append(f"the tag #{name} holds nothing that is known")
                 self.notes |= dict.fromkeys(members.notes)
+                self.tag_files |= dict.fromkeys(members.files)
                 found |= dict.fromkeys(("tag", tag) for tag in members.tags)
                 found |= dict.fromkeys(("item", item) for item in members.items)
             elif item := bedrock_item(self.context, name):

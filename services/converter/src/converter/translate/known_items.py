@@ -6,7 +6,8 @@ tags (`vanilla.tags`), and where the jar leaves a common tag to other mods, from
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import cached_property
 
 from converter.errors import BadFile
 from converter.model import VANILLA, Mod, split_id
@@ -33,77 +34,90 @@ class Members:
     items: tuple[str, ...] = ()
     tags: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    files: tuple[str, ...] = ()
+    """The jar's tag files that say so."""
 
 
+@dataclass
 class ItemTags:
     """The item tags of a mod. Ask `members`; a tag that nothing is known of has none."""
 
-    def __init__(self, mod: Mod, context: Context) -> None:
-        self._mod = mod
-        self._context = context
-        self._files: dict[str, str] = {}
-        for name, namespace, path in mod.under(*_TAG_FOLDERS, side="data"):
-            if path.endswith(".json"):
-                # The folders sort so that tags/item comes before tags/items: the newer one wins.
-                self._files.setdefault(f"{namespace}:{path.removesuffix('.json')}", name)
-        self._own = {split_id(java_id)[1]: java_id for java_id in (*context.produced.blocks, *context.produced.items)}
+    mod: Mod
+    context: Context
+    broken: dict[str, str] = field(default_factory=dict)
+    """Tag file that was asked for and cannot be read -> why."""
+    _known: dict[tuple[str, bool], Members] = field(default_factory=dict)
 
     def members(self, tag: str, *, as_tags: bool) -> Members:
         """Members of a tag ("minecraft:planks", without "#"). With `as_tags`, vanilla's part may be a Bedrock tag."""
+        if (tag, as_tags) not in self._known:
+            self._known[tag, as_tags] = self._members(tag, as_tags)
+        return self._known[tag, as_tags]
+
+    @cached_property
+    def _files(self) -> dict[str, str]:
+        """Tag -> its file. The folders sort so that tags/item comes before tags/items: the newer one counts."""
+        found: dict[str, str] = {}
+        for name, namespace, path in self.mod.under(*_TAG_FOLDERS, side="data"):
+            if path.endswith(".json"):
+                found.setdefault(f"{namespace}:{path.removesuffix('.json')}", name)
+        return found
+
+    @cached_property
+    def _own(self) -> dict[str, str]:
+        produced = self.context.produced
+        return {split_id(java_id)[1]: java_id for java_id in (*produced.blocks, *produced.items)}
+
+    def _members(self, tag: str, as_tags: bool) -> Members:
         items: dict[str, None] = {}
         tags: dict[str, None] = {}
         notes: dict[str, None] = {}
-        for each in self._closure(tag):
+        closure = self._closure(tag)
+        for each, values in closure.items():
             namespace, path = split_id(each)
             if as_tags and namespace == VANILLA and path in BEDROCK_TAGS:
                 tags[BEDROCK_TAGS[path]] = None
             else:
-                found = (bedrock_item(self._context, item) for item in self._vanilla(each))
-                items.update(dict.fromkeys(item for item in found if item))
-            listed, lost = self._listed(each)
-            items.update(dict.fromkeys(listed))
-            if lost:
+                vanilla = vanilla_members(each, self.context.vanilla.items)
+                items |= dict.fromkeys(found for item in vanilla if (found := bedrock_item(self.context, item)))
+            named = [value for value in values if not value.startswith("#")]
+            listed = [found for value in named if (found := bedrock_item(self.context, value))]
+            items |= dict.fromkeys(listed)
+            if lost := len(named) - len(listed):
                 notes[f"of the tag #{each} {lost} members are left out, which the add-on does not have"] = None
             if not listed and (own := self._by_convention(each)):
-                items.update(dict.fromkeys(own))
+                items |= dict.fromkeys(own)
                 notes[f"the jar does not say what #{each} holds; {', '.join(own)} is taken by its name"] = None
-        return Members(tuple(sorted(items)), tuple(tags), tuple(notes))
+        files = tuple(self._files[each] for each, values in closure.items() if values)
+        return Members(tuple(sorted(items)), tuple(tags), tuple(notes), files)
 
-    def _closure(self, tag: str) -> tuple[str, ...]:
-        """The tag and all tags that it includes."""
-        found: dict[str, None] = {}
+    def _closure(self, tag: str) -> dict[str, list[str]]:
+        """The tag and all tags that it includes, each with what the jar puts into it."""
+        found: dict[str, list[str]] = {}
         waiting = [tag]
         while waiting and len(found) < _MAX_TAGS:
             namespace, path = split_id(waiting.pop())
             each = f"{namespace}:{path}"
             if each not in found:
-                found[each] = None
-                waiting += [value[1:] for value in self._values(each) if value.startswith("#")]
-        return tuple(found)
-
-    def _listed(self, tag: str) -> tuple[list[str], int]:
-        """(Bedrock items that the jar puts into the tag itself, how many of its members are unknown)."""
-        named = [value for value in self._values(tag) if not value.startswith("#")]
-        found = [item for value in named if (item := bedrock_item(self._context, value))]
-        return found, len(named) - len(found)
+                found[each] = self._values(each)
+                waiting += [value[1:] for value in found[each] if value.startswith("#")]
+        return found
 
     def _values(self, tag: str) -> list[str]:
         name = self._files.get(tag)
         if name is None:
             return []
         try:
-            content = self._mod.files.json(name)
-        except BadFile:
-            return []
-        values = content.get("values") if isinstance(content, dict) else None
-        if not isinstance(values, list):
+            content = self.mod.files.json(name)
+            values = content.get("values") if isinstance(content, dict) else None
+            if not isinstance(values, list):
+                raise BadFile("it has no list of values")
+        except BadFile as error:
+            self.broken[name] = error.reason
             return []
         plain = (each.get("id") if isinstance(each, dict) else each for each in values)
         return [each for each in plain if isinstance(each, str)]
 
-    def _vanilla(self, tag: str) -> tuple[str, ...]:
-        return vanilla_members(tag, self._context.vanilla.items)
-
     def _by_convention(self, tag: str) -> tuple[str, ...]:
         names = (self._own[name] for name in conventional_names(tag) if name in self._own)
-        return tuple(item for java_id in names if (item := self._context.bedrock_id(java_id)))
+        return tuple(item for java_id in names if (item := self.context.bedrock_id(java_id)))

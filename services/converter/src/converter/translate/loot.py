@@ -11,9 +11,10 @@ from typing import Any
 from converter.errors import BadFile
 from converter.ledger import Outcome, Row
 from converter.model import VANILLA, Mod, split_id
-from converter.translate.base import AddonFile, Context, Translation, bedrock_name
+from converter.translate.base import AddonFile, Context, Translation
 from converter.translate.drops import DropReader
 from converter.translate.known_items import bedrock_item
+from converter.translate.notes import sentence
 from converter.translate.paths import addon_path
 
 _FOLDERS = ("loot_table", "loot_tables")
@@ -30,7 +31,7 @@ def translate_loot(mod: Mod, context: Context) -> Translation:
     return made
 
 
-def block_table(mod: Mod, java_id: str) -> str | None:
+def block_table(mod: Mod, context: Context, java_id: str) -> str | None:
     """The loot table that `translate_loot` will make for a block, None when the jar has none that can be read."""
     name = _source(mod, java_id)
     if name is None:
@@ -39,7 +40,7 @@ def block_table(mod: Mod, java_id: str) -> str | None:
         DropReader(java_id, lambda _: None).pools(_read(mod, name))
     except BadFile:
         return None
-    return _output(java_id)
+    return _output(context, java_id)
 
 
 def _translate(mod: Mod, context: Context, made: Translation, name: str, java_id: str) -> Row:
@@ -53,11 +54,11 @@ def _translate(mod: Mod, context: Context, made: Translation, name: str, java_id
     try:
         pools = reader.pools(_read(mod, name))
     except BadFile as error:
-        return Row(name, "loot_table", "error", f"The loot table cannot be used: {error.reason}.")
-    made.files.append(AddonFile(_output(java_id), {"pools": pools}))
+        return Row(name, "loot_table", "error", sentence("The loot table cannot be used", [error.reason]))
+    output = _output(context, java_id)
+    made.files.append(AddonFile(output, {"pools": pools}))
     outcome: Outcome = "approximated" if reader.notes else "converted"
-    reason = f"In the drops: {'; '.join(reader.notes)}." if reader.notes else ""
-    return Row(name, "loot_table", outcome, reason, (_output(java_id),))
+    return Row(name, "loot_table", outcome, sentence("In the drops", reader.notes), (output,))
 
 
 def _source(mod: Mod, java_id: str) -> str | None:
@@ -66,9 +67,9 @@ def _source(mod: Mod, java_id: str) -> str | None:
     return next((name for name in names if name in mod.files), None)
 
 
-def _output(java_id: str) -> str:
-    namespace, path = split_id(java_id)
-    return addon_path(f"BP/loot_tables/blocks/{bedrock_name(namespace)}", bedrock_name(path.replace("/", ".")), ".json")
+def _output(context: Context, java_id: str) -> str:
+    namespace, _, name = context.bedrock_ids[java_id].partition(":")
+    return addon_path(f"BP/loot_tables/blocks/{namespace}", name, ".json")
 
 
 def _read(mod: Mod, name: str) -> dict[str, Any]:

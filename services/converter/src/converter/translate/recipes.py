@@ -1,4 +1,6 @@
-"""Recipes: crafting, cooking and stonecutting become BP/recipes/**. Rows of data/*/recipe(s)/**.
+"""Recipes: crafting, cooking and stonecutting become BP/recipes/**.
+
+Rows of data/*/recipe(s)/** and of the item tags that their ingredients name.
 
 Runs after blocks and items: a recipe with an item that nobody has is refused with the name. Where a Java ingredient may
 be one of several things that no Bedrock tag covers, there is one recipe for each.
@@ -19,6 +21,7 @@ from converter.model import VANILLA, Mod
 from converter.translate.base import AddonFile, Context, Translation, bedrock_name
 from converter.translate.ingredients import Option, RecipeReader, Result
 from converter.translate.known_items import ItemTags
+from converter.translate.notes import sentence
 from converter.translate.paths import addon_path
 
 FORMAT_VERSION = "1.20.10"
@@ -33,6 +36,8 @@ _COOKING_TAGS = {
 _USUAL_TICKS = {"smelting": 200, "blasting": 100, "smoking": 100, "campfire_cooking": 600}
 _CONDITIONS = ("conditions", "fabric:load_conditions", "forge:conditions", "neoforge:conditions")
 _REPLACES_VANILLA = "It changes a recipe of vanilla Minecraft, whose recipes have other names in Bedrock."
+_TWICE = "The jar holds it a second time, for newer versions of the game."
+_TAG_USED = "Its members stand in the recipes that name it; the tag itself is not in the add-on."
 _SPECIAL = "is worked out by Java code, not by ingredients"
 
 Body = dict[str, Any]
@@ -55,6 +60,8 @@ class _Work:
     tags: ItemTags
     made: Translation = field(default_factory=Translation)
     names: set[str] = field(default_factory=set)
+    tag_uses: dict[str, dict[str, None]] = field(default_factory=dict)
+    """Tag file -> recipes of the add-on that hold its members."""
     cooked: dict[tuple[str, str], _Cooked] = field(default_factory=dict)
     """(input, output) -> recipe."""
     cooks: dict[tuple[str, str], str] = field(default_factory=dict)
@@ -67,6 +74,10 @@ def translate_recipes(mod: Mod, context: Context) -> Translation:
     for name, namespace, path in mod.under("recipe", "recipes", side="data"):
         if not path.endswith(".json"):
             continue
+        newer = name.replace("/recipes/", "/recipe/", 1)
+        if newer != name and newer in mod.files:
+            work.made.rows.append(Row(name, "recipe", "ignored", _TWICE))
+            continue
         if namespace == VANILLA:
             work.made.rows.append(Row(name, "recipe", "unsupported", _REPLACES_VANILLA))
             continue
@@ -74,10 +85,11 @@ def translate_recipes(mod: Mod, context: Context) -> Translation:
             raw = mod.files.json(name)
             row = _translate(work, name, f"{namespace}:{path.removesuffix('.json')}", raw)
         except UntranslatableError as error:
-            row = Row(name, "recipe", "unsupported", f"The recipe is not converted: {error.reason}.")
+            row = Row(name, "recipe", "unsupported", sentence("The recipe is not converted", [error.reason]))
         except BadFile as error:
-            row = Row(name, "recipe", "error", f"The recipe cannot be used: {error.reason}.")
+            row = Row(name, "recipe", "error", sentence("The recipe cannot be used", [error.reason]))
         work.made.rows.append(row)
+    work.made.rows += _tag_rows(work)
     for (item, output), cooked in work.cooked.items():
         body = {"tags": list(cooked.stations), "input": item, "output": output}
         work.made.files.append(_file(cooked.path, cooked.identifier, "recipe_furnace", body))
@@ -97,9 +109,17 @@ def _translate(work: _Work, name: str, java_id: str, raw: Any) -> Row:
         outputs = _write_all(work, java_id, _CRAFTING[kind](raw, reader))
     else:
         raise UntranslatableError(_refusal(raw["type"]))
+    for file in reader.tag_files:
+        work.tag_uses.setdefault(file, {}).update(dict.fromkeys(outputs))
     outcome: Outcome = "approximated" if reader.notes else "converted"
-    reason = f"In the recipe: {'; '.join(reader.notes)}." if reader.notes else ""
-    return Row(name, "recipe", outcome, reason, outputs)
+    return Row(name, "recipe", outcome, sentence("In the recipe", reader.notes), outputs)
+
+
+def _tag_rows(work: _Work) -> list[Row]:
+    """Rows of the tags that recipes asked for. What nobody asked for is left to `leftovers.py`."""
+    used = [Row(file, "tag", "approximated", _TAG_USED, tuple(uses)) for file, uses in sorted(work.tag_uses.items())]
+    broken = sorted(work.tags.broken.items())
+    return used + [Row(file, "tag", "error", f"The tag cannot be used: {reason}.") for file, reason in broken]
 
 
 def _refusal(kind: str) -> str:
