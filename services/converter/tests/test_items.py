@@ -129,9 +129,12 @@ def test_looks_that_others_use_are_no_items() -> None:
         "models/item/bow.json": FLAT | {"overrides": [{"predicate": {"pulling": 1}, "model": "x:item/bow_pulled"}]},
         "models/item/bow_pulled.json": {"parent": "x:item/bow"},
         "models/item/sub/template.json": FLAT,
+        "models/item/template.json": {"parent": "item/generated"},
+        "models/item/staff.json": {"parent": "x:item/template", "base": {"parent": "x:item/staff_3d"}},
+        "models/item/staff_3d.json": FLAT,
     }
     rows, _ = translated(files | {"textures/item/gem.png": PICTURE})
-    assert {source for source in rows if source.startswith("x:")} == {"x:bow"}
+    assert {source for source in rows if source.startswith("x:")} == {"x:bow", "x:staff"}
     assert rows["assets/x/models/item/bow_pulled.json"].outcome == "unsupported"
 
 

@@ -1,4 +1,4 @@
-"""The whole line on the sample mod: the ledger adds up, the bytes are the same every time, the files are as promised."""
+"""The whole line on the sample mod: the ledger adds up, the bytes never change, the files are as promised."""
 
 from __future__ import annotations
 

@@ -60,7 +60,10 @@ def _item_models(mod: Mod) -> set[str]:
 
     A pulled bow is a look of the bow (named in its overrides), although the bow is its parent.
     """
-    models, bare, looks, parents = set(), set(), set(), set()
+    models: set[str] = set()
+    bare: set[str] = set()
+    looks: set[str] = set()
+    parents: set[str] = set()
     for name, namespace, path in mod.under("models/item"):
         if namespace == VANILLA or not path.endswith(".json") or not _PATH.fullmatch(path):
             continue
@@ -70,7 +73,7 @@ def _item_models(mod: Mod) -> set[str]:
             models.add(java_id)
         if not content.get("textures"):
             bare.add(java_id)
-        parents.update(_references({"parent": content.pop("parent", None)}))
+        parents.update(set(_references({"parent": content.pop("parent", None)})) - {java_id})
         looks.update(each for each in _references(content) if each != java_id)
     return models - looks - (parents & bare)
 
