@@ -115,6 +115,11 @@ class Stack:
             "exec", "-T", "postgres", "psql", "-U", "postgres", "-d", "modporter", "-Atc", query
         ).strip()
 
+    def wait_until_idle(self) -> None:
+        """No conversion waits or runs any more, whoever asked for it."""
+        waiting = "SELECT count(*) FROM conversions WHERE status IN ('queued', 'running')"
+        eventually(lambda: self.sql(waiting) == "0", within_seconds=180, every_seconds=1)
+
     def stored(self) -> dict[str, int]:
         """How much the stack holds: rows of every tenant-owned table and files in object storage."""
         tables = ("tenants", "conversions", "ledger_rows", "previews", "conversion_embeddings", "procrastinate_jobs")
