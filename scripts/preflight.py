@@ -49,6 +49,7 @@ class Facts:
     images_from: str = "local"  # local, registry, auto (not asked yet)
     missing_images: Sequence[str] = ()
     bad_settings: Sequence[str] = ()
+    is_first_time: bool = False  # there is no .env yet
     new_settings: bool = False
     missing_secrets: Sequence[str] = ()
     bad_secret: str = ""
@@ -104,11 +105,12 @@ def _of_the_machine(facts: Facts) -> list[Trouble]:
     found: list[Trouble] = []
     for taken in facts.taken_ports:
         who = f" by {taken.owner}" if taken.owner else " by another program"
+        other = f"{taken.key}={_other_port(taken.port)}"
+        remedy = f"run `make up {other}`" if facts.is_first_time else f"set {other} in .env"
         found.append(
             Trouble(
                 f"Port {taken.port} is taken{who}.",
-                f"Stop that, or use another port: `make up {taken.key}={_other_port(taken.port)}` "
-                f"(or {taken.key} in .env, once there is one).",
+                f"Stop that, or use another port: {remedy}.",
             )
         )
     if facts.disk_free < facts.disk_needed:

@@ -25,8 +25,9 @@ def test_a_machine_with_everything_has_no_trouble_and_nothing_to_do() -> None:
 def test_a_taken_port_names_who_has_it_and_how_to_use_another() -> None:
     trouble = only_trouble(Facts(taken_ports=[TakenPort("HTTPS_PORT", 443, "nginx (process 12)")]))
     assert trouble.sentence == "Port 443 is taken by nginx (process 12)."
-    assert "make up HTTPS_PORT=8443" in trouble.what_to_do
-    assert ".env" in trouble.what_to_do
+    assert "set HTTPS_PORT=8443 in .env" in trouble.what_to_do
+    first = only_trouble(Facts(taken_ports=[TakenPort("HTTPS_PORT", 443)], is_first_time=True))
+    assert "run `make up HTTPS_PORT=8443`" in first.what_to_do
     assert "another program" in only_trouble(Facts(taken_ports=[TakenPort("HTTP_PORT", 80)])).sentence
 
 
