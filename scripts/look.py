@@ -22,7 +22,6 @@ SUITE_FILE = "/dists/trixie/InRelease"
 
 def facts(env_file: Path, chosen: Mapping[str, str]) -> Facts:
     """Everything that decides whether and how the installation of `env_file` can start here."""
-    current = env_file.read_text(encoding="utf-8") if env_file.exists() else ""
     try:
         text, added = env.merged(env_file, chosen)
         bad_settings = env.bad_values(text, chosen, file_name=relative(env_file))
