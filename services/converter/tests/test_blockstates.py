@@ -159,7 +159,7 @@ def test_custom_states_begin_with_the_usual_value_and_are_typed() -> None:
 @pytest.mark.parametrize(
     ("properties", "text"),
     [
-        ({"lit": ("false", "true")}, "q.block_state('toy:lit') == false"),
+        ({"lit": ("false", "true")}, "!q.block_state('toy:lit')"),
         ({"age": ("0", "1")}, "q.block_state('toy:age') == 0"),
         ({"facing": SIDES}, "q.block_state('minecraft:cardinal_direction') == 'north'"),
     ],

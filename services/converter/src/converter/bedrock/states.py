@@ -84,8 +84,10 @@ class StatePlan:
 
 def condition(state: State, value: BedrockValue) -> str:
     """Molang that holds when the state has the value."""
-    literal = str(value).lower() if isinstance(value, bool) else str(value) if isinstance(value, int) else f"'{value}'"
-    return f"q.block_state('{state.name}') == {literal}"
+    query = f"q.block_state('{state.name}')"
+    if isinstance(value, bool):
+        return query if value else f"!{query}"
+    return f"{query} == {value}" if isinstance(value, int) else f"{query} == '{value}'"
 
 
 def plan_states(properties: Mapping[str, tuple[str, ...]], namespace: str, budget: int = MAX_PERMUTATIONS) -> StatePlan:
