@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import io
 import json
 import os
+import random
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -221,6 +223,34 @@ def test_two_makers_of_one_file_are_a_bug() -> None:
     made = Translation(files=[AddonFile("RP/a.json", {})])
     with pytest.raises(LedgerBroken, match=r"RP/a\.json is made a second time"):
         made.merge(Translation(files=[AddonFile("RP/a.json", {})]), by="test")
+
+
+JUNK: tuple[Any, ...] = (
+    *(None, True, -1, 1.5, 10**9, "", "#a", "a:b:c", "minecraft:stone", "../..", [], {}, [None], {"a": 1}, [[[]]]),
+    *("gemcraft:ruby", {"type": []}, ["gemcraft:item/ruby"]),
+)
+
+
+def spoiled(value: Any, chance: random.Random) -> Any:
+    """`value` with about one in eight of its parts lost, or replaced by something of another type."""
+    if chance.random() < 0.12:
+        return copy.deepcopy(chance.choice(JUNK))
+    if isinstance(value, dict):
+        return {key: spoiled(each, chance) for key, each in value.items() if chance.random() > 0.04}
+    return [spoiled(each, chance) for each in value] if isinstance(value, list) else value
+
+
+@pytest.mark.parametrize("seed", range(25))
+def test_wrong_types_anywhere_end_in_rows_and_in_an_addon_that_passes(
+    seed: int, vanilla: VanillaTables, tmp_path: Path
+) -> None:
+    chance = random.Random(seed)
+    files = {name: content for name, content in sample_files().items() if name.endswith((".json", ".mcmeta"))}
+    del files["fabric.mod.json"]
+    extra = {name: json.dumps(spoiled(json.loads(content), chance)).encode() for name, content in files.items()}
+    jar = build_sample_mod(tmp_path / "spoiled.jar", extra=extra)
+    result = convert(jar, tmp_path / "out", options=Options(mojang_gate=False, previews=0))
+    assert result.coverage["total"] >= len(sample_files())
 
 
 @pytest.mark.skipif(not REAL_MODS, reason="MODPORTER_MODS_DIR names no folder with mods")

@@ -15,7 +15,7 @@ from converter.ledger import Outcome, Row
 from converter.model import VANILLA, Mod, split_id
 from converter.translate.base import AddonFile, Context, Translation, atlas_key, bedrock_name, texture_key
 from converter.translate.item_looks import Look, NoLook, find_look
-from converter.translate.png import decode, encode, first_frame
+from converter.translate.png import decode, dimensions, encode, first_frame
 
 FORMAT_VERSION = "1.21.100"
 _HANDHELD_NOTE = "is held like a tool, but what it does as one (damage, durability, digging) is Java code"
@@ -115,18 +115,19 @@ def _free_key(work: _Work, wanted: str) -> str:
 
 
 def _composite(work: _Work, layers: list[str]) -> bytes:
-    """The layers on top of each other, each stretched to the largest without smoothing."""
-    pictures = []
-    for layer in layers:
-        name = work.mod.asset_of(layer, "textures", ".png")
-        if name is None:
-            raise BadFile(f"the texture {layer} is not in the jar")
-        pictures.append(first_frame(decode(work.mod.files.read(name), work.context.options.limits)))
-    size = max(picture.size for picture in pictures)
+    """The layers on top of each other, each stretched to the largest without smoothing.
+
+    One layer is in memory at a time: a large one takes 64 MB.
+    """
+    names = [name for layer in layers if (name := work.mod.asset_of(layer, "textures", ".png"))]
+    sizes = [dimensions(work.mod.files.read(name)) for name in names]
+    size = max((width, min(width, height)) for width, height in sizes)
     whole = Image.new("RGBA", size)
-    for picture in pictures:
-        fitted = picture if picture.size == size else picture.resize(size, Image.Resampling.NEAREST)
-        whole.alpha_composite(fitted)
+    for name in names:
+        picture = first_frame(decode(work.mod.files.read(name), work.context.options.limits))
+        if picture.size != size:
+            picture = picture.resize(size, Image.Resampling.NEAREST)
+        whole.alpha_composite(picture)
     return encode(whole)
 
 

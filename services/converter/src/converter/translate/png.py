@@ -28,8 +28,9 @@ def decode(data: bytes, limits: Limits) -> Image.Image:
     """The picture in RGBA. BadFile when it is no PNG, too large, damaged, cut off, or lies about its size."""
     check(data, limits)
     try:
-        with Image.open(io.BytesIO(data), formats=["PNG"]) as image:
-            return image.convert("RGBA")
+        image = Image.open(io.BytesIO(data), formats=["PNG"])
+        image.load()
+        return image if image.mode == "RGBA" else image.convert("RGBA")
     except (OSError, SyntaxError, ValueError, EOFError, UnidentifiedImageError, Image.DecompressionBombError) as error:
         raise BadFile(f"damaged PNG: {error}") from None
 
