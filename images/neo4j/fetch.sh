@@ -34,9 +34,10 @@ if [ ! -s "$settings" ]; then
     } > "$settings"
 fi
 
-# Every artifact, Maven's own plugins included, must have the checksum that is written in checksums/checksums.sha256.
+# Many small files: fetched sixteen at a time. Every artifact, Maven's own plugins included, must have the checksum that is written in checksums/checksums.sha256.
 # After a change of pom.xml: run this with -Daether.artifactResolver.postProcessor.trustedChecksums.record=true
 mvn --batch-mode --no-transfer-progress --settings "$settings" --file /build/pom.xml --strict-checksums \
+    -Daether.dependencyCollector.impl=bf -Daether.connector.basic.threads=16 -Daether.metadataResolver.threads=16 \
     -Daether.trustedChecksumsSource.summaryFile=true \
     -Daether.trustedChecksumsSource.summaryFile.basedir=/build/checksums \
     -Daether.trustedChecksumsSource.summaryFile.originAware=false \

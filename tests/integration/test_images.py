@@ -28,7 +28,7 @@ PREFIX = "c-images"
 COMPONENTS = ("postgres", "pgbouncer", "redis", "nginx", "neo4j")
 OWNER_PASSWORD, APP_PASSWORD, MIGRATOR_PASSWORD = "owner's $ecret", "app-p4ss", "migrator-p4ss"
 GRAPH_PASSWORD = "graph-p4ssword"
-START_SECONDS = 60
+START_SECONDS = 120  # Neo4j needs most of a minute on a busy machine
 
 Result = TypeVar("Result")
 
