@@ -6,6 +6,7 @@ looks at what zipfile then read. Both raise BadJar. Called by `jar.py` for the u
 
 from __future__ import annotations
 
+import re
 import stat
 import struct
 import unicodedata
@@ -23,6 +24,8 @@ _END64 = struct.Struct("<4sQ2H2L4Q")
 _LONGEST_TAIL = _END.size + 0xFFFF + _END64_LOCATOR.size
 _ENTRY = struct.Struct("<4s4B4HL2L5H2L")
 _LOCAL_HEADER_BYTES = 30
+# Backslash is a separator on Windows; the rest are control characters and halves of characters.
+_UNSAFE_CHARACTER = re.compile(r"[\\\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 
 
 def check_container(file: BinaryIO, limits: Limits) -> None:
@@ -100,8 +103,9 @@ def check_entries(entries: Sequence[zipfile.ZipInfo], limits: Limits) -> None:
     if len(entries) > limits.entries:
         raise _too_many(limits)
     for entry in entries:
-        _check_name(entry.orig_filename, limits)
-        _check_name(entry.filename, limits)
+        # zipfile cuts a name at NUL, and newer versions take one from an extra field: look at both.
+        for name in {entry.orig_filename, entry.filename}:
+            _check_name(name, limits)
         file_type = stat.S_IFMT(entry.external_attr >> 16)
         if file_type not in (0, stat.S_IFREG, stat.S_IFDIR):
             shown = _shown(entry.filename)
@@ -116,10 +120,9 @@ def _check_name(name: str, limits: Limits) -> None:
     segments = (name[:-1] if name.endswith("/") else name).split("/")
     bad = (
         len(name) > limits.name_characters
-        or "\\" in name
         or ":" in segments[0]
         or any(segment in ("", ".", "..") for segment in segments)
-        or any(unicodedata.category(character) in ("Cc", "Cs") for character in name)
+        or _UNSAFE_CHARACTER.search(name) is not None
     )
     if bad:
         raise BadJar("unsafe_path", f"The jar holds an unsafe path, {_shown(name)}; pack the mod again without it.")
