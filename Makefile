@@ -3,7 +3,6 @@
 
 PYTHON ?= python3
 COMPOSE := docker compose
-VENV := .venv/bin
 
 .DEFAULT_GOAL := help
 
