@@ -84,7 +84,7 @@ def file_checks() -> list[Check]:
     yamls = [*tracked("*.yml"), *tracked("*.yaml")]
     tools = VENV / "bin"
     return [
-        _if_any("hadolint", [tools / "hadolint", "--failure-threshold", "warning"], dockerfiles),
+        _if_any("hadolint", [tools / "hadolint", "--no-color", "--failure-threshold", "warning"], dockerfiles),
         _if_any("shellcheck", [tools / "shellcheck"], shells),
         _if_any("yamllint", [tools / "yamllint", "--strict", "-d", YAML_RULES], yamls),
     ]
