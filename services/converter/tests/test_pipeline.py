@@ -155,8 +155,10 @@ def test_previews_show_what_was_converted(converted: Result) -> None:
 
 
 def test_previews_are_bounded(sample_jar: Path, vanilla: VanillaTables, tmp_path: Path) -> None:
-    convert(sample_jar, tmp_path, options=Options(mojang_gate=False, previews=3))
-    assert len(list((tmp_path / "previews").iterdir())) == 3
+    convert(sample_jar, tmp_path, options=Options(mojang_gate=False, previews=4))
+    assert len(list((tmp_path / "previews").iterdir())) == 4
+    previews = json.loads((tmp_path / "previews.json").read_text(encoding="utf-8"))
+    assert [each["kind"] for each in previews] == ["item", "item", "block", "block"]
 
 
 def test_a_refused_jar_leaves_nothing(vanilla: VanillaTables, tmp_path: Path) -> None:

@@ -31,8 +31,8 @@ def write_previews(addon: Path, ids: dict[str, str], out_dir: Path, options: Opt
     folder.mkdir(exist_ok=True)
     records: list[dict[str, Any]] = []
     with open_addon(addon) as content:
-        for kind, bedrock_id, texture in _pictured(content):
-            if len(records) >= options.previews or bedrock_id not in java_ids:
+        for kind, bedrock_id, texture in _chosen(content, options.previews):
+            if bedrock_id not in java_ids:
                 continue
             try:
                 data = content.read(f"{content.folder('resources')}{texture}.png")
@@ -55,6 +55,15 @@ def draw(picture: Image.Image) -> Image.Image:
     square = Image.new("RGBA", (PIXELS, PIXELS))
     square.paste(frame.resize(size, Image.Resampling.NEAREST), ((PIXELS - size[0]) // 2, (PIXELS - size[1]) // 2))
     return square
+
+
+def _chosen(addon: Addon, most: int) -> list[tuple[str, str, str]]:
+    """At most `most` of what has a picture: where that is too little for all, items and blocks share it evenly."""
+    found = list(_pictured(addon))
+    items = [each for each in found if each[0] == "item"]
+    blocks = [each for each in found if each[0] == "block"]
+    share = max(most // 2, most - len(blocks))
+    return (items[:share] + blocks)[:most]
 
 
 def _pictured(addon: Addon) -> Iterator[tuple[str, str, str]]:
