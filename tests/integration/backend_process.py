@@ -91,7 +91,7 @@ class Stores:
 
 
 class BackendProcess:
-    """A context manager; `overrides` are environment variables. Errors in its log fail the test unless they are meant."""
+    """A context manager; `overrides` are environment variables. Errors in its log fail the test, unless meant."""
 
     def __init__(self, stores: Stores, *, may_log_errors: bool = False, **overrides: str) -> None:
         self.stores = stores

@@ -14,11 +14,11 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 import docker
 import psycopg
 import pytest
-import redis
 from docker.errors import DockerException, ImageNotFound
-from neo4j import GraphDatabase
 from neo4j.exceptions import DriverError, Neo4jError
 
+import redis
+from neo4j import GraphDatabase
 from scripts import secret_files
 from tests.integration.backend_process import BackendProcess, Stores
 from tests.integration.containers import ROOT, Containers, Server, wait_until

@@ -190,7 +190,7 @@ def test_the_database_refuses_what_cannot_be(stores: Stores, change: str) -> Non
     with stores.connect() as connection, connection.transaction(force_rollback=True):
         conversion = insert_everywhere(connection)
         with pytest.raises(psycopg.errors.IntegrityError):
-            connection.execute(f"UPDATE conversions SET {change} WHERE id = %s", [conversion])  # noqa: S608 - constants
+            connection.execute(f"UPDATE conversions SET {change} WHERE id = %s", [conversion])
 
 
 def test_the_list_and_the_vector_search_have_their_indexes(stores: Stores) -> None:

@@ -198,9 +198,9 @@ def test_a_client_that_stops_half_way_leaves_nothing(
     backend: BackendProcess, nothing_kept: None, kilobytes: int
 ) -> None:
     head = (
-        "POST /api/v1/conversions HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9000000\r\n"
-        "Content-Type: multipart/form-data; boundary=b\r\n\r\n"
-    ).encode()
+        b"POST /api/v1/conversions HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9000000\r\n"
+        b"Content-Type: multipart/form-data; boundary=b\r\n\r\n"
+    )
     with socket.create_connection(("127.0.0.1", backend.port), timeout=10) as connection:
         connection.sendall(head + part()[:-3] + bytes(kilobytes * 1000))
         connection.settimeout(0.3)
