@@ -5,7 +5,9 @@ artifacts/screenshots.
 """
 
 import os
+import shlex
 import shutil
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NoReturn
@@ -13,6 +15,7 @@ from typing import NoReturn
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
 
+from tests.browser import quiet_chromium
 from tests.browser.certificate import trusted_key_hash
 from tests.browser.visit import Visit
 from tests.fixtures.sample_mod import build_sample_mod
@@ -45,18 +48,28 @@ def base_url() -> str:
 
 
 @pytest.fixture(scope="session")
-def browser(base_url: str) -> Iterator[Browser]:
-    """Chromium, which trusts the one key that the stack's own CA has signed."""
+def chromium(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A command that starts the machine's Chromium; containers that come and go do not disturb it."""
     named = os.environ.get("MODPORTER_TEST_CHROMIUM")
     found = named or next(filter(None, map(shutil.which, CHROMIUM_NAMES)), None)
     if not found:
         skip_or_fail("Chromium is not installed: install the package `chromium`")
+    command = tmp_path_factory.mktemp("chromium") / "chromium"
+    words = [sys.executable, str(Path(quiet_chromium.__file__)), found]
+    command.write_text(f'#!/bin/sh\nexec {shlex.join(words)} "$@"\n')
+    command.chmod(0o755)
+    return command
+
+
+@pytest.fixture(scope="session")
+def browser(base_url: str, chromium: Path) -> Iterator[Browser]:
+    """Chromium, which trusts the one key that the stack's own CA has signed."""
     options = list(CHROMIUM_OPTIONS)
     if base_url.startswith("https:"):
         key_hash = trusted_key_hash(base_url, Path(os.environ["MODPORTER_TEST_CA"]))
         options.append(f"--ignore-certificate-errors-spki-list={key_hash}")
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=found, args=options)
+        browser = playwright.chromium.launch(executable_path=chromium, args=options)
         yield browser
         browser.close()
 
