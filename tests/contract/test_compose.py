@@ -12,7 +12,7 @@ from .conftest import variables_in
 
 COMPOSE_FILES = ("docker-compose.prod.yml", "docker-compose.dev.yml", "images/compose.yml")
 ONE_SHOT = {"migrate"}  # ends by itself; what waits for it checks its exit code
-PINNED = re.compile(r"^modporter/[a-z-]+:local$|^[a-z0-9./-]+:v?\d+\.\d+[\w.-]*$|^redis:8\.\d+-alpine$")
+PINNED = re.compile(r"^modporter/[a-z0-9-]+:local$|^[a-z0-9./-]+:v?\d+\.\d+[\w.-]*$|^redis:8\.\d+-alpine$")
 
 
 def test_there_are_the_replicas_that_the_platform_promises(production: dict[str, Any]) -> None:

@@ -39,8 +39,9 @@ def test_nginx_follows_a_new_replica_within_seconds(stack: Stack, visitor: httpx
     def addresses() -> set[str]:
         for _ in range(30):
             visitor.get(path)
-        lines = stack.compose("logs", "--no-log-prefix", "--tail", "30", "nginx").splitlines()
-        return {line.split('"upstream":"')[1].split('"')[0].split(", ")[-1] for line in lines if '"upstream":"' in line}
+        lines = stack.compose("logs", "--no-log-prefix", "--tail", "200", "nginx").splitlines()
+        own = [line for line in lines if f'"uri":"{path}"' in line and '"host":"localhost"' in line][-30:]
+        return {line.split('"upstream":"')[1].split('"')[0].split(", ")[-1] for line in own}
 
     before = len(stack.containers(service))
     try:
