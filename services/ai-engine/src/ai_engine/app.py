@@ -33,9 +33,9 @@ MAX_OUTBOX_LAG_SECONDS = 60.0
 log = structlog.stdlib.get_logger("ai-engine")
 
 
-def create_app(settings: Settings) -> FastAPI:
-    """The application; everything that it needs is opened by its lifespan."""
-    parts = _Parts(settings)
+def create_app(settings: Settings, converter: SandboxedConverter | None = None) -> FastAPI:
+    """The application; everything that it needs is opened by its lifespan. Tests bring a converter of their own."""
+    parts = _Parts(settings, converter or SandboxedConverter.from_settings(settings))
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
@@ -55,8 +55,9 @@ def create_app(settings: Settings) -> FastAPI:
 class _Parts:
     """What the lifespan opens, for the health checks to look at."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, converter: SandboxedConverter) -> None:
         self._settings = settings
+        self._converter = converter
         self._pool = transaction_pool(settings)
         self._direct_pool = direct_pool(settings)
         self._outbox = OutboxRepository(self._pool)
@@ -94,7 +95,7 @@ class _Parts:
         runner = ConversionRunner(
             repository=ConversionRepository(self._pool),
             store=self._store,
-            converter=SandboxedConverter.from_settings(settings),
+            converter=self._converter,
             embeddings=self._embeddings,
             publisher=RedisPublisher(self._redis),
             work_dir=settings.work_dir,
