@@ -17,7 +17,7 @@ from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
 
 from tests.browser import quiet_chromium
 from tests.browser.certificate import trusted_key_hash
-from tests.browser.visit import Visit
+from tests.browser.visit import Finished, Visit
 from tests.fixtures.sample_mod import build_sample_mod
 
 SCREENSHOTS = Path(__file__).parents[2] / "artifacts" / "screenshots"
@@ -96,6 +96,24 @@ def new_visit(browser: Browser, base_url: str) -> Iterator[Callable[..., Visit]]
 @pytest.fixture
 def visit(new_visit: Callable[..., Visit]) -> Visit:
     return new_visit()
+
+
+@pytest.fixture(scope="session")
+def finished(browser: Browser, base_url: str, sample_jar: Path) -> Finished:
+    """One conversion for all tests that only look at a result."""
+    context = browser.new_context(base_url=base_url)
+    path = Visit(context, context.new_page(), base_url).convert(sample_jar)
+    cookies = context.storage_state()
+    context.close()
+    return Finished(path, cookies)
+
+
+@pytest.fixture
+def owner(new_visit: Callable[..., Visit], finished: Finished) -> Visit:
+    """The visitor who owns the finished conversion, looking at it."""
+    visit = new_visit(storage_state=finished.cookies)
+    visit.page.goto(finished.path)
+    return visit
 
 
 @pytest.fixture(scope="session")

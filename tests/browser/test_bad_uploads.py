@@ -38,21 +38,27 @@ prototype.addEventListener = function (type, listener) {
         ("metadata is no JSON", "The mod's description cannot be read"),
     ],
 )
-def test_a_bad_file_is_named_and_the_next_one_goes_through(
-    visit: Visit, tmp_path: Path, sample_jar: Path, name: str, title: str
-) -> None:
+def test_a_bad_file_is_named_in_words(visit: Visit, tmp_path: Path, name: str, title: str) -> None:
     visit.expected.append(REFUSED)
     bad = tmp_path / "bad.jar"
     write_bad_jar(name, bad)
-    page = visit.page
-    page.goto("/")
+    visit.page.goto("/")
     visit.pick(bad)
-    item = page.locator(".upload-item")
+    item = visit.page.locator(".upload-item")
     expect(item.locator(".upload-problem strong")).to_have_text(title)
-    expect(page.locator("#upload-announce")).to_contain_text(title)
+    expect(visit.page.locator("#upload-announce")).to_contain_text(title)
     expect(item.get_by_role("button", name="Try again")).to_be_hidden()
+
+
+def test_after_a_bad_file_the_page_takes_the_next(visit: Visit, tmp_path: Path, sample_jar: Path) -> None:
+    visit.expected.append(REFUSED)
+    bad = tmp_path / "bad.jar"
+    write_bad_jar("text", bad)
+    visit.page.goto("/")
+    visit.pick(bad)
+    expect(visit.page.locator(".upload-problem")).to_be_visible()
     visit.pick(sample_jar)
-    page.wait_for_url(CONVERSION_URL)
+    visit.page.wait_for_url(CONVERSION_URL)
 
 
 def test_bad_and_good_files_together_each_get_their_answer(

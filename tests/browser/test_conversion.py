@@ -9,7 +9,7 @@ from pathlib import Path
 
 from playwright.sync_api import Page, expect
 
-from tests.browser.visit import CONVERSION_URL, Visit
+from tests.browser.visit import CONVERSION_URL, Finished, Visit
 
 # Remembers every stage that the page showed; a reload would forget them.
 WATCH_STAGES = """
@@ -58,11 +58,8 @@ def test_picking_a_mod_with_the_keyboard_alone_downloads_an_add_on(visit: Visit,
     assert {manifest["modules"][0]["type"] for manifest in manifests} >= {"data", "resources"}
 
 
-def test_ledger_is_searched_filtered_and_paged_in_place(
-    visit: Visit, sample_jar: Path, keep_screenshot: Callable[..., None]
-) -> None:
-    visit.convert(sample_jar)
-    page = visit.page
+def test_ledger_is_searched_and_filtered_in_place(owner: Visit, keep_screenshot: Callable[..., None]) -> None:
+    page = owner.page
     rows = page.locator("#ledger-table tbody tr:not(.more)")
     total = page.locator(".chip", has_text="all").locator("b").inner_text()
     expect(page.locator("#ledger-count")).to_contain_text(f"{total} row")
@@ -84,9 +81,8 @@ def test_ledger_is_searched_filtered_and_paged_in_place(
     assert page.evaluate("window.isSamePage") is True
 
 
-def test_every_row_of_the_ledger_can_be_reached_and_the_csv_has_as_many(visit: Visit, sample_jar: Path) -> None:
-    visit.convert(sample_jar)
-    page = visit.page
+def test_every_row_of_the_ledger_can_be_reached_and_the_csv_has_as_many(owner: Visit) -> None:
+    page = owner.page
     total = int(re.sub(r"\D", "", page.locator(".chip", has_text="all").locator("b").inner_text()))
     rows = page.locator("#ledger-table tbody tr:not(.more)")
     while page.locator("#ledger-next").count():
@@ -99,16 +95,14 @@ def test_every_row_of_the_ledger_can_be_reached_and_the_csv_has_as_many(visit: V
     assert len(Path(download.value.path()).read_text(encoding="utf-8-sig").splitlines()) >= total + 1
 
 
-def test_the_legend_filters_the_ledger(visit: Visit, sample_jar: Path) -> None:
-    visit.convert(sample_jar)
-    visit.page.locator(".legend a", has_text="ignored").click()
-    expect(visit.page.locator(".chip input[value=ignored]")).to_be_checked()
-    expect(visit.page.locator("#ledger-table .badge:not(.badge-ignored)")).to_have_count(0)
+def test_the_legend_filters_the_ledger(owner: Visit) -> None:
+    owner.page.locator(".legend a", has_text="ignored").click()
+    expect(owner.page.locator(".chip input[value=ignored]")).to_be_checked()
+    expect(owner.page.locator("#ledger-table .badge:not(.badge-ignored)")).to_have_count(0)
 
 
-def test_textures_are_shown_as_pixels_with_their_names(visit: Visit, sample_jar: Path) -> None:
-    visit.convert(sample_jar)
-    textures = visit.page.locator(".texture")
+def test_textures_are_shown_as_pixels_with_their_names(owner: Visit) -> None:
+    textures = owner.page.locator(".texture")
     expect(textures.first).to_be_visible()
     textures.first.scroll_into_view_if_needed()
     picture = textures.first.locator("img")
@@ -131,20 +125,19 @@ def test_several_mods_are_sent_one_after_another(visit: Visit, sample_jar: Path,
 
 
 def test_without_javascript_the_result_can_be_read_filtered_and_searched(
-    visit: Visit, new_visit: Callable[..., Visit], sample_jar: Path
+    new_visit: Callable[..., Visit], finished: Finished
 ) -> None:
-    path = visit.convert(sample_jar)
-    plain = new_visit(java_script_enabled=False, storage_state=visit.context.storage_state())
+    plain = new_visit(java_script_enabled=False, storage_state=finished.cookies)
     page = plain.page
     page.goto("/")
     expect(page.locator("noscript .callout, .callout").first).to_contain_text("needs JavaScript")
-    page.goto(path)
+    page.goto(finished.path)
     page.check(".chip input[value=converted]", force=True)
-    page.fill("#ledger-q", "lang")
+    page.fill("#ledger-q", "texture")
     page.locator(".ledger-filter button").click()
     assert "outcome=converted" in page.url
     expect(page.locator("#ledger-table .badge:not(.badge-converted)")).to_have_count(0)
-    expect(page.locator("#ledger-table tbody tr").first).to_contain_text("lang")
+    expect(page.locator("#ledger-table tbody tr").first).to_contain_text("texture")
 
 
 def tab_to(page: Page, selector: str) -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from playwright.sync_api import expect
 
-from tests.browser.visit import Visit
+from tests.browser.visit import Finished, Visit
 
 
 def test_history_lists_finds_and_deletes(visit: Visit, sample_jar: Path, keep_screenshot: Callable[..., None]) -> None:
@@ -41,12 +41,13 @@ def test_history_lists_finds_and_deletes(visit: Visit, sample_jar: Path, keep_sc
     keep_screenshot(page, "not-found")
 
 
-def test_others_cannot_see_a_conversion(visit: Visit, new_visit: Callable[..., Visit], sample_jar: Path) -> None:
-    path = visit.convert(sample_jar)
+def test_others_cannot_see_a_conversion(new_visit: Callable[..., Visit], finished: Finished) -> None:
+    path = finished.path
     stranger = new_visit()
     stranger.expected.append("404")
     for address in (path, f"{path}/ledger", f"{path}/ledger.csv", f"{path}/delete", f"{path}/events"):
-        answer = stranger.context.request.get(address)
+        answer = stranger.page.goto(address)
+        assert answer is not None
         assert answer.status == 404, address
     stranger.page.goto("/conversions")
     expect(stranger.page.locator(".empty")).to_contain_text("Nothing here yet")

@@ -1,12 +1,11 @@
 """For everybody: phone and desktop, light and dark, keyboard and screen reader, paper."""
 
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.browser.visit import Visit
+from tests.browser.visit import Finished, Visit
 
 PHONE = {"viewport": {"width": 320, "height": 640}, "device_scale_factor": 2, "is_mobile": True, "has_touch": True}
 LOOKS: dict[str, dict[str, Any]] = {
@@ -93,13 +92,12 @@ FOCUS_WITHOUT_OUTLINE = """() => {
 
 @pytest.mark.parametrize("look", LOOKS)
 def test_every_page_fits_reads_well_and_is_labelled(
-    new_visit: Callable[..., Visit], sample_jar: Path, keep_screenshot: Callable[..., None], look: str
+    new_visit: Callable[..., Visit], finished: Finished, keep_screenshot: Callable[..., None], look: str
 ) -> None:
-    visit = new_visit(**LOOKS[look])
+    visit = new_visit(storage_state=finished.cookies, **LOOKS[look])
     visit.expected.append("404")
     page = visit.page
-    conversion = visit.convert(sample_jar)
-    for name, path in {"home": "/", "result": conversion, "history": "/conversions", "missing": "/nothing"}.items():
+    for name, path in {"home": "/", "result": finished.path, "history": "/conversions", "missing": "/nothing"}.items():
         page.goto(path)
         keep_screenshot(page, f"{look}-{name}", full_page=name != "result")
         assert not visit.is_scrolling_sideways(), f"{path} scrolls sideways"
@@ -117,22 +115,18 @@ def test_the_dark_look_is_dark(new_visit: Callable[..., Visit]) -> None:
     assert ground(color_scheme="dark") < 150 < 600 < ground(color_scheme="light")
 
 
-def test_the_focus_is_always_visible(visit: Visit, sample_jar: Path) -> None:
-    conversion = visit.convert(sample_jar)
-    for path in ("/", conversion, "/conversions"):
-        visit.page.goto(path)
+def test_the_focus_is_always_visible(owner: Visit, finished: Finished) -> None:
+    for path in ("/", finished.path, "/conversions"):
+        owner.page.goto(path)
         for _ in range(16):
-            visit.page.keyboard.press("Tab")
-            hidden = visit.page.evaluate(FOCUS_WITHOUT_OUTLINE)
+            owner.page.keyboard.press("Tab")
+            hidden = owner.page.evaluate(FOCUS_WITHOUT_OUTLINE)
             assert hidden is None, f"{path}: {hidden}"
 
 
-def test_paper_gets_the_result_without_the_controls(
-    visit: Visit, sample_jar: Path, keep_screenshot: Callable[..., None]
-) -> None:
-    visit.convert(sample_jar)
-    visit.page.emulate_media(media="print")
-    assert visit.page.locator(".coverage-figure").is_visible()
-    assert not visit.page.locator(".ledger-filter").is_visible()
-    assert not visit.page.locator(".site-header nav").is_visible()
-    keep_screenshot(visit.page, "print")
+def test_paper_gets_the_result_without_the_controls(owner: Visit, keep_screenshot: Callable[..., None]) -> None:
+    owner.page.emulate_media(media="print")
+    assert owner.page.locator(".coverage-figure").is_visible()
+    assert not owner.page.locator(".ledger-filter").is_visible()
+    assert not owner.page.locator(".site-header nav").is_visible()
+    keep_screenshot(owner.page, "print")

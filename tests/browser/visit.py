@@ -5,9 +5,9 @@ import re
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from playwright.sync_api import BrowserContext, ConsoleMessage, Error, Page, Request, expect
+from playwright.sync_api import BrowserContext, ConsoleMessage, Error, Page, Request, StorageState, expect
 
-CONVERSION_SECONDS = 90
+CONVERSION_SECONDS = 120
 CONVERSION_URL = re.compile(r"/conversions/[0-9a-f-]{36}$")
 
 _DROP = """([zone, files]) => {
@@ -19,6 +19,14 @@ _DROP = """([zone, files]) => {
   for (const type of ["dragenter", "dragover", "drop"])
     zone.dispatchEvent(new DragEvent(type, { dataTransfer: data, bubbles: true, cancelable: true }));
 }"""
+
+
+@dataclass(frozen=True)
+class Finished:
+    """A completed conversion of the sample mod: its path, and the cookies of the visitor who owns it."""
+
+    path: str
+    cookies: StorageState
 
 
 @dataclass
