@@ -94,6 +94,8 @@ def skipped(stage: Stage, reason: str, environment: Mapping[str, str]) -> Result
 
 def coverage_by_package() -> dict[str, float]:
     """Percent of lines that the measured stages ran, by package; writes artifacts/coverage.xml beside."""
+    if not COVERAGE_DATA.exists():
+        return {}
     environment = {**os.environ, "COVERAGE_FILE": str(COVERAGE_DATA)}
     command = [str(PYTHON), "-m", "coverage"]
     subprocess.run(

@@ -67,7 +67,11 @@ class Course:
 def bring_up(course: Course, *, with_reload: bool) -> Project:
     """Take all steps for `.env`."""
     course.next()
-    stack.open_engine()
+    try:
+        stack.open_engine()
+    except console.Failure:
+        console.say("\nWhat works here without Docker: `make venv`, then `.venv/bin/modporter convert my-mod.jar`.")
+        raise
     course.next()
     installation = stack.settle(ENV_FILE, env.from_shell())
     course.next()
