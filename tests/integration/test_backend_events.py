@@ -100,6 +100,15 @@ def test_a_stream_begins_with_now_and_ends_with_the_result(visitor: httpx.Client
     assert final["coverage"]["total"] == 5
 
 
+def test_an_open_stream_holds_no_connection_to_the_database(visitor: httpx.Client, stores: Stores, queued: str) -> None:
+    listener = Listener(visitor, queued)
+    listener.wait_for(lambda events: len(events) == 1)
+    held = "SELECT count(*) FROM pg_stat_activity WHERE usename = 'modporter_app' AND state = 'idle in transaction'"
+    assert [stores.query(held) for _ in range(5)] == [[(0,)]] * 5
+    complete(stores, queued)
+    assert listener.ended.wait(10)
+
+
 def test_messages_that_make_no_sense_or_go_back_are_not_passed_on(
     visitor: httpx.Client, stores: Stores, queued: str
 ) -> None:

@@ -14,8 +14,8 @@ when it is gone, and never sends a POST twice; so on SIGTERM the server goes thr
   accepted, with requests in them. So a socket filter first drops new SYN packets (the peer repeats them a second later
   and is then refused, which lets NGINX ask another replica), the queue is emptied, and only then the socket is closed.
 - finishing: connections that have not yet brought their request, and requests in progress, get `finish_seconds`. The
-  process stays for REFUSING_SECONDS at least: while it is there, a new connection is refused at once and NGINX marks the
-  replica down for longer than its DNS entry lives. Gone at once, its address would leave connections hanging.
+  process stays for REFUSING_SECONDS at least: while it is there, a new connection is refused at once and NGINX marks
+  the replica down for longer than its DNS entry lives. Gone at once, its address would leave connections hanging.
 
 SIGINT (Ctrl-C while developing) leaves at once.
 """

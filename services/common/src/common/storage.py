@@ -9,6 +9,7 @@ The backend streams uploads in and add-ons out; the AI engine reads jars and wri
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import io
 import uuid
 from collections.abc import AsyncIterator, Callable
@@ -200,9 +201,10 @@ def _delete_unfinished(directory: Path, before: datetime) -> int:
     """Delete what a killed process left of its writes: obstore's `name#number` files, which it never lists."""
     count = 0
     for path in directory.glob("*#*") if directory.is_dir() else ():
-        if path.stat().st_mtime < before.timestamp():
-            path.unlink(missing_ok=True)
-            count += 1
+        with contextlib.suppress(FileNotFoundError):  # finished, or deleted by another replica
+            if path.stat().st_mtime < before.timestamp():
+                path.unlink()
+                count += 1
     return count
 
 

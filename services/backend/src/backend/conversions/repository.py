@@ -7,8 +7,8 @@ from collections.abc import Collection, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
 
-from sqlalchemy import delete, select, tuple_, update
-from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy import Uuid, any_, delete, literal, select, tuple_, update
+from sqlalchemy.dialects.postgresql import ARRAY, insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from backend.conversions.models import Conversion, Tenant
@@ -85,5 +85,7 @@ async def remove(session: AsyncSession, tenant_id: uuid.UUID, conversion_id: uui
 
 async def existing(session: AsyncSession, conversion_ids: Collection[uuid.UUID]) -> set[uuid.UUID]:
     """Which of these conversions exist, whosever they are; for the sweep of storage."""
-    statement = select(Conversion.id).where(Conversion.id.in_(conversion_ids))
+    # One array: a list of parameters would end at 65,535.
+    wanted = literal(list(conversion_ids), ARRAY(Uuid))
+    statement = select(Conversion.id).where(Conversion.id == any_(wanted))
     return set((await session.execute(statement)).scalars())

@@ -17,7 +17,6 @@ import structlog
 from common.storage import INCOMING_PREFIX, ObjectStore
 from procrastinate import App, PsycopgConnector
 from procrastinate.exceptions import ConnectorException
-from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from backend import errors
@@ -33,7 +32,6 @@ LOW_PRIORITY_FROM_BYTES = 25_000_000
 
 SWEEP_EVERY_SECONDS = 600
 SWEEP_AGE = timedelta(hours=1)
-SWEEP_LOCK_KEY = 0x73776565706D70  # "sweepmp"
 TENANTS_PREFIX = "tenants/"
 CONVERSION_PREFIX = re.compile(r"tenants/[0-9a-f-]{36}/conversions/([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})/")
 
@@ -64,7 +62,7 @@ async def defer_conversion(session: AsyncSession, conversion_id: uuid.UUID, file
 
 
 async def sweep_for_ever(database: Database, store: ObjectStore) -> None:
-    """Sweep now and then, until cancelled. Started by the lifespan of every replica; one of them does the work."""
+    """Sweep now and then, until cancelled. Started by the lifespan of every replica; deleting twice does no harm."""
     while True:
         await asyncio.sleep(SWEEP_EVERY_SECONDS * random.uniform(0.8, 1.2))  # noqa: S311 - spreads the replicas
         try:
@@ -76,17 +74,15 @@ async def sweep_for_ever(database: Database, store: ObjectStore) -> None:
 async def sweep(database: Database, store: ObjectStore, before: datetime) -> int:
     """Delete what crashes left in storage before a time: stale uploads, and files of conversions that do not exist.
 
-    Returns how many objects that were; 0 at once when another replica is sweeping.
+    Returns how many objects that were. No upload lasts as long as `before` lies back, so what is older and has no row
+    will never have one.
     """
+    count = await store.delete_older(INCOMING_PREFIX, before=before)
+    prefixes = conversion_prefixes(await store.list_older(TENANTS_PREFIX, before=before))
     async with database.transaction() as session:
-        is_ours = await session.scalar(text("SELECT pg_try_advisory_xact_lock(:key)"), {"key": SWEEP_LOCK_KEY})
-        if not is_ours:
-            return 0
-        count = await store.delete_older(INCOMING_PREFIX, before=before)
-        prefixes = conversion_prefixes(await store.list_older(TENANTS_PREFIX, before=before))
         known = await repository.existing(session, prefixes.keys())
-        for conversion_id in prefixes.keys() - known:
-            count += await store.delete_prefix(prefixes[conversion_id])
+    for conversion_id in prefixes.keys() - known:
+        count += await store.delete_prefix(prefixes[conversion_id])
     if count:
         log.info("swept storage", objects=count)
     return count
