@@ -41,6 +41,7 @@ def test_dropping_a_mod_shows_its_progress_and_then_the_result_without_a_reload(
 
 def test_picking_a_mod_with_the_keyboard_alone_downloads_an_add_on(visit: Visit, sample_jar: Path) -> None:
     page = visit.page
+    page.on("filechooser", lambda _chooser: None)  # so that the dialog is caught from the start
     page.goto("/")
     tab_to(page, "#file")
     with page.expect_file_chooser() as chooser:
