@@ -2,6 +2,7 @@
 
 import asyncio
 import sys
+import time
 from collections.abc import AsyncIterator
 
 from common.drain import drain_of
@@ -32,6 +33,12 @@ async def post_item(request: Request) -> dict[str, int]:
 async def slow() -> dict[str, bool]:
     await asyncio.sleep(2)
     return {"slow": True}
+
+
+@app.get("/block")
+async def block() -> dict[str, bool]:
+    time.sleep(1)  # noqa: ASYNC251 - nothing else runs meanwhile, so connections pile up unaccepted
+    return {"blocked": True}
 
 
 @app.get("/stream")

@@ -115,6 +115,28 @@ async def test_a_stop_under_load_loses_no_request() -> None:
     assert took < 10, "connections in use are used up at once; the deadline is for idle ones"
 
 
+async def test_what_waits_in_the_queue_when_the_door_closes_is_answered() -> None:
+    """The last connection that was held is used up by a request that stops the event loop, and others queue up."""
+    async with running() as (process, port):
+        held = await asyncio.open_connection("127.0.0.1", port)
+        await exchange(held, "GET", "/item")
+        process.send_signal(signal.SIGTERM)
+        await asyncio.sleep(0.4)
+        blocking = asyncio.create_task(exchange(held, "GET", "/block"))
+        await asyncio.sleep(0.3)
+        queued = [await asyncio.open_connection("127.0.0.1", port) for _ in range(30)]
+        early = [asyncio.create_task(exchange(each, "POST", "/item", b"abc")) for each in queued[:15]]
+        assert (await blocking)[:2] == (200, False)
+        # Connected before the door closed, but the request comes only now.
+        late = [asyncio.create_task(exchange(each, "POST", "/item", b"abc")) for each in queued[15:]]
+        answers = await asyncio.gather(*early, *late)
+        assert set(answers) == {(200, False, b'{"bytes":3}')}
+        async with asyncio.timeout(10):
+            assert await process.wait() == 0
+        for _, writer in (held, *queued):
+            await close(writer)
+
+
 async def test_an_idle_connection_is_still_served_and_then_closed() -> None:
     async with running() as (process, port):
         connection = await asyncio.open_connection("127.0.0.1", port)
