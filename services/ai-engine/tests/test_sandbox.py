@@ -120,6 +120,7 @@ async def test_files_outside_the_work_directory_are_out_of_reach(tmp_path: Path)
 
 async def test_the_environment_holds_nothing_of_the_service(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DATABASE_APP_PASSWORD", "hunter2-hunter2-hunter2")
+    monkeypatch.delenv("PYTHONPATH", raising=False)
     _, lines = await run_python(tmp_path, "import os; print(sorted(os.environ))")
     assert lines == [str(["HOME", "LANG", "PATH", "PYTHONDONTWRITEBYTECODE", "TMPDIR"])]
 

@@ -64,6 +64,7 @@ class ConversionRunner:
                 await self._forget(taken)
             except Exception as error:
                 if taken.attempt <= MAX_UNEXPECTED_RETRIES:
+                    log.warning("attempt failed", exc_info=True)
                     raise
                 log.exception("giving up")
                 detail = (

@@ -1,6 +1,6 @@
 """The small process between the AI engine and the converter: gives up what the converter must not have, then starts it.
 
-Started by `sandbox.run` as `python -I -m ai_engine.sandbox.jail SPEC_JSON COMMAND...` in a session of its own.
+Started by `sandbox.run` as `python -P -s -m ai_engine.sandbox.jail SPEC_JSON COMMAND...` in a session of its own.
 
     ai-engine ── jail (this; reaps, dies with the ai-engine and takes its group along) ── converter ── node, ...
 

@@ -93,7 +93,7 @@ async def run_jailed(command: Command, limits: Limits, on_line: Callable[[bytes]
     """
     process = await asyncio.create_subprocess_exec(
         sys.executable,
-        *("-I", "-m", "ai_engine.sandbox.jail", _spec(command, limits), *command.argv),
+        *("-P", "-s", "-m", "ai_engine.sandbox.jail", _spec(command, limits), *command.argv),
         stdin=asyncio.subprocess.DEVNULL,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
@@ -158,7 +158,7 @@ def _spec(command: Command, limits: Limits) -> str:
 
 
 def _environment(command: Command) -> dict[str, str]:
-    """Nothing of the service's own environment but where programs lie."""
+    """Nothing of the service's own environment but where programs lie, and modules, in a development container."""
     base = {
         "PATH": os.environ.get("PATH", "/usr/local/bin:/usr/bin:/bin"),
         "HOME": str(command.work_dir),
@@ -166,4 +166,5 @@ def _environment(command: Command) -> dict[str, str]:
         "LANG": "C.UTF-8",
         "PYTHONDONTWRITEBYTECODE": "1",
     }
-    return base | dict(command.environment or {})
+    modules = {"PYTHONPATH": os.environ["PYTHONPATH"]} if "PYTHONPATH" in os.environ else {}
+    return base | modules | dict(command.environment or {})
