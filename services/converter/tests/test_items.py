@@ -10,12 +10,13 @@ from typing import Any
 
 import pytest
 from converter import Limits, Options, Result
+from converter.bedrock.names import assign_bedrock_ids
 from converter.gates.addon import open_addon
 from converter.inventory import build_mod
 from converter.jar import open_jar
 from converter.ledger import Row
 from converter.metadata import read_metadata
-from converter.translate.base import Context, Translation, assign_bedrock_ids
+from converter.translate.base import Context, Translation
 from converter.translate.items import translate_items
 from converter.translate.textures import translate_textures
 from converter.vanilla import VanillaTables

@@ -16,6 +16,7 @@ from typing import Any, Literal
 
 from converter import ledger
 from converter.assemble import addon_files, write_addon
+from converter.bedrock.names import assign_bedrock_ids
 from converter.errors import GateFailed
 from converter.gates import crossref, mojang
 from converter.inventory import build_mod
@@ -27,7 +28,7 @@ from converter.options import Options
 from converter.previews import write_previews
 from converter.report import concepts, summary_text
 from converter.translate import TRANSLATORS
-from converter.translate.base import Context, Translation, assign_bedrock_ids
+from converter.translate.base import Context, Translation
 from converter.translate.leftovers import leftover_rows
 from converter.vanilla import VanillaTables, load_tables
 from converter.version import VERSION

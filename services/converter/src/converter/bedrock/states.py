@@ -12,9 +12,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from converter.bedrock.names import bedrock_name
 from converter.java.blockstates import default_value
 from converter.java.models import UntranslatableError
-from converter.translate.base import bedrock_name
 
 MAX_VALUES = 16
 MAX_PERMUTATIONS = 65_536

@@ -8,7 +8,6 @@ exception.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -22,7 +21,6 @@ if TYPE_CHECKING:
     from converter.vanilla import VanillaTables
 
 JsonValue = dict[str, Any] | list[Any]
-_NOT_BEDROCK = re.compile(r"[^a-z0-9_.-]+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,47 +99,6 @@ class Context:
 
 
 Translator = Callable[[Mod, Context], Translation]
-
-
-def assign_bedrock_ids(java_ids: tuple[str, ...]) -> dict[str, str]:
-    """One Bedrock identifier for each Java id. Bedrock allows no "/" in it; a name that then clashes gets a number."""
-    taken: set[str] = set()
-    assigned: dict[str, str] = {}
-    for java_id in sorted(java_ids):
-        namespace, path = split_id(java_id)
-        plain = f"{bedrock_name(namespace)}:{bedrock_name(path)}"
-        unique, number = plain, 2
-        while unique in taken:
-            unique, number = f"{plain}_{number}", number + 1
-        taken.add(unique)
-        assigned[java_id] = unique
-    return assigned
-
-
-def bedrock_name(name: str) -> str:
-    """`name` with everything that a Bedrock identifier or file path cannot hold turned into "_"."""
-    return _NOT_BEDROCK.sub("_", name.lower()).strip("_") or "_"
-
-
-def texture_key(texture: str) -> str:
-    """Key of a Java texture in item_texture.json or terrain_texture.json: "ns:item/x/y" -> "ns:x-y".
-
-    Mojang's schema for flipbooks allows a-z, 0-9, "_", ":" and "-" in a key, and no dot.
-    """
-    namespace, path = split_id(texture)
-    folder, _, rest = path.partition("/")
-    if folder in ("item", "items", "block", "blocks") and rest:
-        path = rest
-    return atlas_key(namespace, path)
-
-
-def atlas_key(namespace: str, path: str) -> str:
-    """A key that both atlases and flipbooks accept."""
-    return f"{_key_part(namespace)}:{_key_part(path.replace('/', '-'))}"
-
-
-def _key_part(name: str) -> str:
-    return bedrock_name(name).replace(".", "_")
 
 
 def is_own(mod: Mod, java_id: str) -> bool:

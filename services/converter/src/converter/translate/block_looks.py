@@ -22,12 +22,13 @@ from converter.bedrock.geometry import (
     is_flat,
     transformation,
 )
+from converter.bedrock.names import bedrock_name, texture_key
 from converter.errors import BadFile
 from converter.java.blockstates import Appearance
 from converter.java.models import BlockModel, Face, UntranslatableError, load_model
 from converter.java.templates import DIRECTIONS
 from converter.model import VANILLA, Mod, split_id
-from converter.translate.base import AddonFile, Context, bedrock_name, texture_key
+from converter.translate.base import AddonFile, Context
 from converter.translate.paths import addon_path
 from converter.translate.png import decode
 

@@ -10,10 +10,11 @@ from typing import Any
 
 from PIL import Image
 
+from converter.bedrock.names import atlas_key, bedrock_name, texture_key
 from converter.errors import BadFile
 from converter.ledger import Outcome, Row
 from converter.model import VANILLA, Mod, split_id
-from converter.translate.base import AddonFile, Context, Translation, atlas_key, bedrock_name, texture_key
+from converter.translate.base import AddonFile, Context, Translation
 from converter.translate.item_looks import Look, NoLook, find_look
 from converter.translate.png import decode, dimensions, encode, first_frame
 

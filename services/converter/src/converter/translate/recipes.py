@@ -14,11 +14,12 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from converter.bedrock.names import bedrock_name
 from converter.errors import BadFile
 from converter.java.models import UntranslatableError
 from converter.ledger import Outcome, Row
 from converter.model import VANILLA, Mod
-from converter.translate.base import AddonFile, Context, Translation, bedrock_name
+from converter.translate.base import AddonFile, Context, Translation
 from converter.translate.ingredients import Option, RecipeReader, Result
 from converter.translate.known_items import ItemTags
 from converter.translate.notes import sentence

@@ -11,10 +11,11 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
+from converter.bedrock.names import bedrock_name, texture_key
 from converter.errors import BadFile
 from converter.ledger import Row
 from converter.model import VANILLA, Mod
-from converter.translate.base import AddonFile, Context, FromJar, Translation, bedrock_name, texture_key
+from converter.translate.base import AddonFile, Context, FromJar, Translation
 from converter.translate.png import check, decode, dimensions, encode, first_frame
 
 FLIPBOOKS = "RP/textures/flipbook_textures.json"
