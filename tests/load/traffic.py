@@ -33,7 +33,7 @@ def mixed_traffic(stack: Stack, visitor: httpx.Client, mod: Path, *, rate: float
     async def send(client: httpx.AsyncClient) -> httpx.Response:
         return await client.post("/api/v1/conversions", files={"file": (mod.name, content, JAR)}, headers=session)
 
-    kinds = {"GET list": (0.68, list_own), "GET page": (0.3, page), "POST": (0.02, send)}
+    kinds = {"GET list": (0.69, list_own), "GET page": (0.3, page), "POST": (0.01, send)}
     try:
         yield Load(stack.base_url, stack.tls(), kinds, rate=rate)
     finally:
