@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import httpx
-from common.storage import addon_key, preview_key
 
+from common.storage import addon_key, preview_key
 from tests.fixtures.sample_mod import build_sample_mod
 from tests.integration.backend_process import Stores
 

@@ -4,21 +4,17 @@ Where no Docker engine answers the tests are skipped with the reason; under REQU
 """
 
 import os
-import sys
 from collections.abc import Iterator
 from pathlib import Path
-
-# scripts/ and tests/ are not installed packages.
-sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 import docker
 import psycopg
 import pytest
+import redis
 from docker.errors import DockerException, ImageNotFound
+from neo4j import GraphDatabase
 from neo4j.exceptions import DriverError, Neo4jError
 
-import redis
-from neo4j import GraphDatabase
 from scripts import secret_files
 from tests.integration.backend_process import BackendProcess, Stores
 from tests.integration.containers import ROOT, Containers, Server, wait_until

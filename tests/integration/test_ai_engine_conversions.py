@@ -5,8 +5,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-
 import redis
+
 from tests.integration.ai_engine_process import AiEngineProcess, assert_stored_once, eventually, queue
 from tests.integration.backend_process import Stores
 

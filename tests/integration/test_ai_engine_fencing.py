@@ -7,12 +7,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from ai_engine.conversions.outcome import Failed
-from ai_engine.conversions.repository import ConversionRepository, SummaryEmbedding
-from ai_engine.conversions.result import ConversionResult, read_result
 from psycopg.conninfo import make_conninfo
 from psycopg_pool import AsyncConnectionPool
 
+from ai_engine.conversions.outcome import Failed
+from ai_engine.conversions.repository import ConversionRepository, SummaryEmbedding
+from ai_engine.conversions.result import ConversionResult, read_result
 from tests.integration.ai_engine_process import Conversion, queue
 from tests.integration.backend_process import Stores
 

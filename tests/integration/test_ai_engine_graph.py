@@ -5,15 +5,15 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
+from neo4j import AsyncDriver
+from psycopg.types.json import Jsonb
+
 from ai_engine.database import transaction_pool
 from ai_engine.graph.projector import GraphAwayError, Projector
 from ai_engine.graph.rebuild import rebuild
 from ai_engine.graph.repository import MAX_ATTEMPTS, OutboxRepository
 from ai_engine.graph.store import GraphStore, open_driver
 from ai_engine.settings import Settings
-from psycopg.types.json import Jsonb
-
-from neo4j import AsyncDriver
 from tests.integration.backend_process import Stores
 
 pytest_plugins = ["tests.integration.ai_engine_fixtures"]

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import httpx
 import pytest
-
 from neo4j import Driver, GraphDatabase
+
 from tests.integration.backend_process import BackendProcess, Stores
 from tests.integration.backend_worker import sample_jar, tenant_of, uploaded
 

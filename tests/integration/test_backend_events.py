@@ -12,8 +12,8 @@ from typing import Any
 
 import httpx
 import pytest
-
 import redis
+
 from tests.integration.backend_process import BackendProcess, Stores
 from tests.integration.backend_worker import complete, sample_jar, uploaded
 

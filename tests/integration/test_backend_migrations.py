@@ -10,6 +10,8 @@ from typing import Any
 
 import psycopg
 import pytest
+from psycopg import sql
+
 from backend.concepts import repository as _concepts  # noqa: F401 - every model is imported before metadata is read
 from backend.conversions import models as conversion_models
 from backend.db.base import Base
@@ -18,8 +20,6 @@ from backend.kit import outbox as _outbox  # noqa: F401
 from backend.ledger import models as _ledger  # noqa: F401
 from backend.previews import models as _previews  # noqa: F401
 from backend.search import models as _search  # noqa: F401
-from psycopg import sql
-
 from tests.integration.backend_process import Stores
 
 OWN_TABLES = {"tenants", "conversions", "ledger_rows", "previews", "conversion_embeddings", "outbox"}

@@ -14,10 +14,10 @@ from typing import Any
 
 import httpx
 import pytest
-from backend.search import repository
 from sqlalchemy import URL
 from sqlalchemy.ext.asyncio import AsyncSession, create_async_engine
 
+from backend.search import repository
 from tests.integration.backend_process import BackendProcess, Stores
 from tests.integration.backend_worker import complete, sample_jar, tenant_of, uploaded
 

@@ -12,7 +12,6 @@ from backend.conversions.tasks import sweep
 from backend.db.engine import Database
 from backend.settings import BackendSettings
 from common.storage import open_store
-
 from tests.integration.backend_process import BackendProcess, Stores
 from tests.integration.backend_worker import sample_jar, tenant_of, uploaded
 

@@ -14,13 +14,13 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import docker
+import neo4j
 import psycopg
 import pytest
+import redis
 from docker.errors import DockerException, NotFound
 from docker.models.containers import Container
 
-import neo4j
-import redis
 from scripts import images
 
 ROOT = Path(__file__).resolve().parents[2]

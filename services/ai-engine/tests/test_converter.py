@@ -5,6 +5,7 @@ import textwrap
 from pathlib import Path
 
 import pytest
+
 from ai_engine.conversions.converter import ConverterUnavailableError, SandboxedConverter, printable
 from ai_engine.conversions.outcome import Failed, Outcome, Stage, Succeeded
 from ai_engine.sandbox.limits import MEBIBYTE, Limits

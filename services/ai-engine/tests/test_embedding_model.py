@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+
 from ai_engine.embeddings.model import SentenceEncoder, micro_batches
 
 MODEL_DIR = Path(os.environ.get("MODEL_DIR", "/opt/models/all-MiniLM-L6-v2"))

@@ -7,11 +7,12 @@ from collections.abc import AsyncIterator, Sequence
 import httpx
 import numpy as np
 import pytest
+from fastapi import FastAPI
+
 from ai_engine.embeddings.endpoints import router
 from ai_engine.embeddings.model import Vectors
 from ai_engine.embeddings.service import MAX_WAITING_TEXTS, EmbeddingService
 from common.problems import install_problem_handlers
-from fastapi import FastAPI
 
 
 class LengthEncoder:

@@ -5,10 +5,11 @@ import json
 import uuid
 
 import pytest
+from psycopg import OperationalError
+
 from ai_engine.conversions.outcome import Stage
 from ai_engine.conversions.progress import ProgressReporter
 from ai_engine.conversions.repository import Taken
-from psycopg import OperationalError
 
 
 class Recorder:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from ai_engine.conversions.result import ResultError, read_result
 
 WriteResult = Callable[..., None]

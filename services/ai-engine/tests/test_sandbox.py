@@ -11,6 +11,7 @@ from pathlib import Path
 
 import psutil
 import pytest
+
 from ai_engine.sandbox import landlock
 from ai_engine.sandbox.limits import MEBIBYTE, Limits
 from ai_engine.sandbox.run import Command, Ended, run_jailed

@@ -3,9 +3,10 @@
 import datetime
 
 import pytest
-from ai_engine.conversions.worker import PRIORITY_CRITICAL, QUEUE, TASK, HandedBackError, RetryAlways
 from procrastinate.exceptions import JobAborted
 from procrastinate.jobs import Job
+
+from ai_engine.conversions.worker import PRIORITY_CRITICAL, QUEUE, TASK, HandedBackError, RetryAlways
 
 
 def job(attempts: int) -> Job:

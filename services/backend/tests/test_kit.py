@@ -5,8 +5,6 @@ from __future__ import annotations
 import uuid
 
 import pytest
-from common.problems import Problem
-from common.storage import conversion_prefix, upload_key
 from hypothesis import given
 from hypothesis import strategies as st
 from starlette.requests import Request
@@ -20,6 +18,8 @@ from backend.kit.session_cookie import COOKIE, SessionCookie
 from backend.ledger.endpoints import prefers_csv
 from backend.ledger.service import harmless, to_csv
 from backend.settings import BackendSettings
+from common.problems import Problem
+from common.storage import conversion_prefix, upload_key
 
 
 @given(st.text(max_size=50), st.integers())

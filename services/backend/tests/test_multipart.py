@@ -7,12 +7,12 @@ from collections.abc import Sequence
 from itertools import pairwise
 
 import pytest
-from common.problems import Problem
 from hypothesis import given
 from hypothesis import strategies as st
 from starlette.types import Message
 
 from backend.conversions.multipart import RequestBody, UploadedFile, boundary_of, clean_file_name
+from common.problems import Problem
 
 BOUNDARY = b"----boundary"
 

@@ -5,12 +5,13 @@ import sys
 import time
 from collections.abc import AsyncIterator
 
+from fastapi import FastAPI, Request
+from fastapi.responses import StreamingResponse
+
 from common.drain import drain_of
 from common.health import health_router
 from common.server import DrainTimes, serve
 from common.settings import ServiceSettings
-from fastapi import FastAPI, Request
-from fastapi.responses import StreamingResponse
 
 app = FastAPI()
 app.include_router(health_router("under-test", "1", []))

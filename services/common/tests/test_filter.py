@@ -3,6 +3,7 @@
 import socket
 
 import pytest
+
 from common.server import bind, drop_new_connections
 
 

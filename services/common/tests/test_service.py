@@ -7,14 +7,15 @@ from collections.abc import AsyncIterator
 import httpx
 import pytest
 import structlog
+from fastapi import FastAPI, HTTPException
+from fastapi.responses import StreamingResponse
+
 from common.drain import drain_of
 from common.health import HealthCheck, health_router
 from common.logging import configure_logging
 from common.problems import Problem, install_problem_handlers
 from common.requests import RequestIdMiddleware
 from common.settings import ServiceSettings
-from fastapi import FastAPI, HTTPException
-from fastapi.responses import StreamingResponse
 
 
 class Dependencies:

@@ -3,8 +3,9 @@
 from pathlib import Path
 
 import pytest
-from common.settings import ServiceSettings
 from pydantic import SecretStr, ValidationError
+
+from common.settings import ServiceSettings
 
 
 class DemoSettings(ServiceSettings):

@@ -9,6 +9,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+
 from common.storage import (
     ObjectNotFoundError,
     ObjectStore,

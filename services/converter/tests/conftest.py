@@ -2,20 +2,14 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).resolve().parents[3]
-if str(ROOT) not in sys.path:
-    sys.path.insert(0, str(ROOT))
-
-from converter import Options, Result, convert  # noqa: E402 - after the path
-from converter.errors import ToolMissing  # noqa: E402
-from converter.vanilla import VanillaTables, load_tables  # noqa: E402
-
-from tests.fixtures.sample_mod import DAMAGES, build_sample_mod  # noqa: E402
+from converter import Options, Result, convert
+from converter.errors import ToolMissing
+from converter.vanilla import VanillaTables, load_tables
+from tests.fixtures.sample_mod import DAMAGES, build_sample_mod
 
 
 @pytest.fixture(scope="session")

@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+
 from converter.translate.base import Translator
 from converter.translate.blocks import translate_blocks
 from converter.translate.textures import translate_textures
-
 from tests.fixtures.sample_mod import CLEAR, GOLD, RED, png
 from tests.fixtures.small_mod import SOLID, Translated, translate
 

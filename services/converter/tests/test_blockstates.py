@@ -5,12 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
 from converter.bedrock.states import MAX_VALUES, StatePlan, condition, plan_states
 from converter.errors import BadFile
 from converter.java.blockstates import Appearance, BlockState, read_blockstate
 from converter.java.models import UntranslatableError
-from hypothesis import given
-from hypothesis import strategies as st
 
 SIDES = ("north", "south", "east", "west")
 MODEL = {"model": "toy:block/a"}

@@ -6,9 +6,9 @@ import json
 from pathlib import Path
 
 import pytest
+
 from converter import cli
 from converter.vanilla import VanillaTables
-
 from tests.fixtures.bad_jars import write_bad_jar
 
 Capture = pytest.CaptureFixture[str]

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
 from converter.translate.base import Translator
 from converter.translate.blocks import translate_blocks
 from converter.translate.items import translate_items
 from converter.translate.loot import translate_loot
 from converter.translate.recipes import translate_recipes
 from converter.translate.textures import translate_textures
-from hypothesis import given, settings
-from hypothesis import strategies as st
-
 from tests.fixtures.small_mod import SOLID, translate
 
 STEPS: tuple[Translator, ...] = (

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from converter import GateFailed, Options, Result, convert, pipeline
 from converter.gates.crossref import check
 from converter.vanilla import VanillaTables

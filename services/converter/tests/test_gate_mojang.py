@@ -9,6 +9,7 @@ import zipfile
 from pathlib import Path
 
 import pytest
+
 from converter import GateFailed, Options, Result, ToolMissing
 from converter.gates import mojang
 

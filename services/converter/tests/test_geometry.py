@@ -6,6 +6,9 @@ import math
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
 from converter.bedrock.geometry import (
     Box,
     Part,
@@ -17,8 +20,6 @@ from converter.bedrock.geometry import (
 )
 from converter.java.models import Element, Face, Turn, UntranslatableError, default_uv
 from converter.java.templates import DIRECTIONS
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 Vector = tuple[float, float, float]
 

@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from PIL import Image
+
 from converter import Limits, Options, Result
 from converter.bedrock.names import assign_bedrock_ids
 from converter.gates.addon import open_addon
@@ -20,8 +22,6 @@ from converter.translate.base import Context, Translation
 from converter.translate.items import translate_items
 from converter.translate.textures import translate_textures
 from converter.vanilla import VanillaTables
-from PIL import Image
-
 from tests.fixtures.bad_jars import RawEntry, raw_zip
 from tests.fixtures.sample_mod import CLEAR, GREEN, RED, png
 

@@ -7,11 +7,11 @@ import zipfile
 from pathlib import Path
 
 import pytest
-from converter import BadFile, BadJar, Limits, inspect_jar
-from converter.jar import open_jar
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from converter import BadFile, BadJar, Limits, inspect_jar
+from converter.jar import open_jar
 from tests.fixtures.bad_jars import BAD_JARS, METADATA, RawEntry, raw_zip, write_bad_jar
 
 

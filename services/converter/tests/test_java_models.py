@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+
 from converter.errors import BadFile
 from converter.java.models import UntranslatableError, default_uv, load_model
 from converter.java.templates import TEMPLATES
-
 from tests.fixtures.small_mod import small_mod
 
 BOX = {"from": [0, 0, 0], "to": [16, 8, 16], "faces": {"up": {"texture": "#top"}, "north": {"texture": "#side"}}}

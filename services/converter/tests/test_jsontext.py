@@ -7,10 +7,11 @@ import time
 from typing import Any
 
 import pytest
-from converter import BadFile
-from converter.jsontext import parse
 from hypothesis import given
 from hypothesis import strategies as st
+
+from converter import BadFile
+from converter.jsontext import parse
 
 TEXTS = st.text(st.characters(codec="utf-8"))
 VALUES = st.recursive(

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
 from converter import Result
 from converter.gates.addon import open_addon
 from converter.translate.lang import LOCALES, bedrock_text, lang_file, title
-from hypothesis import given
-from hypothesis import strategies as st
 
 
 @pytest.mark.parametrize(

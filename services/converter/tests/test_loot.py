@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+
 from converter.translate.base import Translator
 from converter.translate.blocks import translate_blocks
 from converter.translate.items import translate_items
 from converter.translate.loot import translate_loot
 from converter.translate.textures import translate_textures
-
 from tests.fixtures.small_mod import SOLID, Translated, translate
 
 STEPS: tuple[Translator, ...] = (translate_textures, translate_blocks, translate_items, translate_loot)

@@ -6,11 +6,11 @@ import io
 import json
 
 import pytest
+
 from converter import BadJar, Limits
 from converter.jar import open_jar
 from converter.metadata import read_metadata
 from converter.model import ModInfo
-
 from tests.fixtures.bad_jars import RawEntry, raw_zip
 from tests.fixtures.sample_mod import sample_files
 

@@ -13,16 +13,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
+
 from converter import BadJar, Options, Progress, Result, convert, pipeline
 from converter.errors import LedgerBroken
 from converter.ledger import Ledger, Row, coverage
 from converter.translate.base import AddonFile, Translation
 from converter.translate.manifest import bedrock_version
 from converter.vanilla import VanillaTables
-from hypothesis import given, settings
-from hypothesis import strategies as st
-from PIL import Image
-
 from tests.fixtures.sample_mod import DAMAGES, build_sample_mod, entry, sample_files
 
 QUICK = Options(mojang_gate=False)

@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+
 from converter.translate.base import Translator
 from converter.translate.items import translate_items
 from converter.translate.recipes import MAX_RECIPES_OF_ONE, translate_recipes
 from converter.translate.textures import translate_textures
-
 from tests.fixtures.small_mod import SOLID, Translated, translate
 
 STEPS: tuple[Translator, ...] = (translate_textures, translate_items, translate_recipes)

@@ -8,14 +8,14 @@ import zlib
 from pathlib import Path
 
 import pytest
-from converter import BadFile, Limits, Result
-from converter.gates.addon import open_addon
-from converter.translate.png import check, decode, encode, first_frame
-from converter.translate.textures import Animation, read_animation
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
+from converter import BadFile, Limits, Result
+from converter.gates.addon import open_addon
+from converter.translate.png import check, decode, encode, first_frame
+from converter.translate.textures import Animation, read_animation
 from tests.fixtures.sample_mod import DAMAGES, RED, png, png_file
 
 LIMITS = Limits()

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from converter.errors import ToolMissing
 from converter.vanilla import VanillaTables, load_tables
 from converter.vanilla.build import build_tables, main

@@ -14,6 +14,7 @@ import httpx
 import pytest
 from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse, PlainTextResponse, Response, StreamingResponse
+
 from frontend.app import create_app
 from frontend.settings import FrontendSettings
 from frontend.static_files import VENDOR_FILES

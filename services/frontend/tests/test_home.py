@@ -5,6 +5,7 @@ from typing import get_args
 
 import httpx
 import pytest
+
 from converter.errors import BadJarCode
 from frontend.messages import UPLOAD_MESSAGES, upload_messages
 

@@ -4,8 +4,9 @@ import asyncio
 import json
 import uuid
 
-from common.drain import drain_of
 from fastapi import FastAPI
+
+from common.drain import drain_of
 from frontend.pages.live import until_leaving
 
 

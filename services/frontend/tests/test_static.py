@@ -4,6 +4,7 @@ import re
 from datetime import UTC, datetime, timedelta
 
 import pytest
+
 from frontend.app import create_app
 from frontend.rendering import ago, breakable, count, file_size, percent
 from frontend.static_files import BrowserFilesMissingError

@@ -2,6 +2,7 @@
 
 import httpx
 import pytest
+
 from frontend.app import create_app
 from frontend.backend_client import open_backend
 

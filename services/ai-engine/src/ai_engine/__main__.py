@@ -3,11 +3,10 @@
 import argparse
 import asyncio
 
-from common.logging import configure_logging
-
 from ai_engine.graph.rebuild import rebuild_command
 from ai_engine.main import main
 from ai_engine.settings import load_settings
+from common.logging import configure_logging
 
 
 def run() -> None:

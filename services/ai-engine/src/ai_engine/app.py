@@ -6,11 +6,6 @@ from contextlib import AsyncExitStack, asynccontextmanager
 
 import procrastinate
 import structlog
-from common.drain import drain_of
-from common.health import HealthCheck, health_router
-from common.problems import install_problem_handlers
-from common.requests import RequestIdMiddleware
-from common.storage import open_store
 from fastapi import FastAPI
 
 from ai_engine.conversions.converter import SandboxedConverter
@@ -27,6 +22,11 @@ from ai_engine.graph.repository import OutboxRepository
 from ai_engine.graph.store import GraphStore, open_driver
 from ai_engine.publisher import RedisPublisher, open_redis
 from ai_engine.settings import Settings
+from common.drain import drain_of
+from common.health import HealthCheck, health_router
+from common.problems import install_problem_handlers
+from common.requests import RequestIdMiddleware
+from common.storage import open_store
 
 MAX_OUTBOX_LAG_SECONDS = 60.0
 

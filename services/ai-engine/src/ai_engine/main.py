@@ -1,11 +1,11 @@
 """Starts the service: settings, logs, application, server. Called by `python -m ai_engine`."""
 
-from common.logging import configure_logging
-from common.server import serve
 from fastapi import FastAPI
 
 from ai_engine.app import create_app
 from ai_engine.settings import load_settings
+from common.logging import configure_logging
+from common.server import serve
 
 HOST, PORT = "0.0.0.0", 8000  # noqa: S104 - inside a container of its own
 

@@ -3,9 +3,10 @@
 from pathlib import Path
 from typing import ClassVar
 
-from common.settings import ServiceSettings
 from psycopg.conninfo import make_conninfo
 from pydantic import Field, SecretStr
+
+from common.settings import ServiceSettings
 
 
 class Settings(ServiceSettings):

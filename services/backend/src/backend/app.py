@@ -7,10 +7,6 @@ import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 
-from common.health import HealthCheck, health_router
-from common.problems import install_problem_handlers
-from common.requests import RequestIdMiddleware
-from common.storage import open_store
 from fastapi import APIRouter, FastAPI
 
 from backend.concepts import endpoints as concepts
@@ -33,6 +29,10 @@ from backend.previews import endpoints as previews
 from backend.search import embeddings
 from backend.search import endpoints as search
 from backend.settings import BackendSettings
+from common.health import HealthCheck, health_router
+from common.problems import install_problem_handlers
+from common.requests import RequestIdMiddleware
+from common.storage import open_store
 
 DESCRIPTION = """Turns Minecraft Java Edition mods into Bedrock Edition add-ons.
 

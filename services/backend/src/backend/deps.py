@@ -7,7 +7,6 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import Annotated
 
-from common.storage import ObjectStore
 from fastapi import Depends, Request
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -23,6 +22,7 @@ from backend.kit.redis import RedisGate
 from backend.kit.session_cookie import SessionCookie
 from backend.search.embeddings import Embedder
 from backend.settings import BackendSettings
+from common.storage import ObjectStore
 
 
 @dataclass(frozen=True, slots=True)

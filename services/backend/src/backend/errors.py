@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import structlog
-from common.problems import Problem, problem_response
 from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
+
+from common.problems import Problem, problem_response
 
 log = structlog.stdlib.get_logger("errors")
 

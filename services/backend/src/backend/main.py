@@ -5,12 +5,12 @@ For reload on edit: `uvicorn --factory backend.main:create --reload`.
 
 from __future__ import annotations
 
-from common.logging import configure_logging
-from common.server import serve
 from fastapi import FastAPI
 
 from backend.app import create_app
 from backend.settings import BackendSettings
+from common.logging import configure_logging
+from common.server import serve
 
 PORT = 8000
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from common.settings import ServiceSettings
 from pydantic import Field, SecretStr
 from sqlalchemy import URL
+
+from common.settings import ServiceSettings
 
 BYTES_PER_MB = 1_000_000
 

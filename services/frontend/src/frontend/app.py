@@ -4,10 +4,10 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import httpx
-from common.health import HealthCheck, health_router
-from common.requests import RequestIdMiddleware
 from fastapi import FastAPI
 
+from common.health import HealthCheck, health_router
+from common.requests import RequestIdMiddleware
 from frontend.backend_client import open_backend
 from frontend.pages import conversions, home, live
 from frontend.pages.errors import FriendlyErrorMiddleware, install_error_pages

@@ -2,7 +2,6 @@
 
 from common.logging import configure_logging
 from common.server import serve
-
 from frontend.app import create_app
 from frontend.settings import FrontendSettings
 

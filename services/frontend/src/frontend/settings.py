@@ -3,8 +3,9 @@
 from pathlib import Path
 from typing import ClassVar
 
-from common.settings import ServiceSettings
 from pydantic import Field, HttpUrl
+
+from common.settings import ServiceSettings
 
 _SOURCE_CHECKOUT = Path(__file__).parents[2]
 

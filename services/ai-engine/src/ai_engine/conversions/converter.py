@@ -12,9 +12,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, get_args
 
-import converter
 import structlog
 
+import converter
 from ai_engine.conversions.outcome import Failed, Outcome, Stage, Succeeded
 from ai_engine.sandbox.jail import SETUP_FAILED_EXIT_CODE
 from ai_engine.sandbox.limits import MEBIBYTE, Limits

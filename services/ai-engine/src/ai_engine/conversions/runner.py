@@ -11,7 +11,6 @@ from typing import TypeVar
 from uuid import UUID
 
 import structlog
-from common.storage import ObjectNotFoundError, ObjectStore, addon_key, conversion_prefix, preview_key, upload_key
 from psycopg import OperationalError
 from psycopg_pool import PoolTimeout
 
@@ -21,6 +20,7 @@ from ai_engine.conversions.progress import ProgressReporter, Publisher, publish_
 from ai_engine.conversions.repository import ConversionRepository, SummaryEmbedding, Taken
 from ai_engine.conversions.result import ConversionResult, ResultError, read_result
 from ai_engine.embeddings.service import EmbeddingService
+from common.storage import ObjectNotFoundError, ObjectStore, addon_key, conversion_prefix, preview_key, upload_key
 
 MAX_ATTEMPTS = 5
 """However the earlier ones ended: a job that takes its worker down every time must not go round for ever."""

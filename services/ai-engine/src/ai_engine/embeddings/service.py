@@ -4,9 +4,8 @@ import asyncio
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 
-from common.problems import Problem
-
 from ai_engine.embeddings.model import SentenceEncoder, Vectors
+from common.problems import Problem
 
 MAX_WAITING_TEXTS = 256
 """About ten seconds of work with the longest texts."""

@@ -10,9 +10,10 @@ from collections.abc import Iterator, Sequence
 from itertools import islice
 
 import neo4j
+from neo4j import AsyncDriver, AsyncGraphDatabase
+
 from ai_engine.graph.events import Concept, ConversionCompleted, ConversionDeleted
 from ai_engine.settings import Settings
-from neo4j import AsyncDriver, AsyncGraphDatabase
 
 CONCEPTS_PER_TRANSACTION = 1000
 NODES_PER_TRANSACTION = 5000

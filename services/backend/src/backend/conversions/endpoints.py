@@ -7,8 +7,6 @@ import uuid
 from collections.abc import AsyncIterator
 from typing import Annotated
 
-from common.drain import drain_of
-from common.storage import addon_key
 from fastapi import APIRouter, Header, Query, Request, Response
 from fastapi.sse import EventSourceResponse, ServerSentEvent
 
@@ -19,6 +17,8 @@ from backend.conversions.schemas import Accepted, ConversionPage, ConversionView
 from backend.deps import KnownTenant, MaybeTenant, OwnConversion, ResourcesDep, Transaction
 from backend.kit.downloads import Download, respond, safe_stem
 from backend.kit.pagination import next_link
+from common.drain import drain_of
+from common.storage import addon_key
 
 ADDON_MEDIA_TYPE = "application/octet-stream"
 IDEMPOTENCY_KEY = re.compile(r"[\x20-\x7e]{1,255}")

@@ -13,7 +13,6 @@ import json
 import uuid
 from collections.abc import AsyncIterator
 
-from common.drain import Drain
 from fastapi.sse import ServerSentEvent
 from pydantic import ValidationError
 from redis.asyncio.client import PubSub
@@ -23,6 +22,7 @@ from backend.conversions import repository
 from backend.conversions.models import Conversion
 from backend.conversions.schemas import ProgressView, progress_of, view_of
 from backend.deps import Resources
+from common.drain import Drain
 
 # With Redis the database is only asked in case a message was lost.
 POLL_SECONDS_WITH_REDIS = 5.0

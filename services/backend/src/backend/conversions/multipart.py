@@ -10,13 +10,13 @@ import asyncio
 import hashlib
 from collections.abc import AsyncIterator
 
-from common.problems import Problem
 from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser, parse_options_header
 from starlette.types import Receive
 
 from backend import errors
 from backend.settings import BYTES_PER_MB
+from common.problems import Problem
 
 FIELD = "file"
 # Boundaries, part headers and line ends around the file.

@@ -5,7 +5,6 @@ from __future__ import annotations
 import uuid
 from datetime import datetime
 
-from common.storage import conversion_prefix
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from backend import errors
@@ -15,6 +14,7 @@ from backend.deps import Resources
 from backend.kit import outbox
 from backend.kit.cache import conversion_cache_key, ledger_cache_key
 from backend.kit.pagination import decode_cursor, encode_cursor
+from common.storage import conversion_prefix
 
 
 async def view_json(resources: Resources, tenant_id: uuid.UUID, conversion_id: uuid.UUID) -> str:

@@ -14,7 +14,6 @@ from datetime import UTC, datetime, timedelta
 
 import psycopg
 import structlog
-from common.storage import INCOMING_PREFIX, ObjectStore
 from procrastinate import App, PsycopgConnector
 from procrastinate.exceptions import ConnectorException
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -22,6 +21,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from backend import errors
 from backend.conversions import repository
 from backend.db.engine import Database
+from common.storage import INCOMING_PREFIX, ObjectStore
 
 TASK = "convert"
 QUEUE = "conversions"

@@ -14,12 +14,10 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
-import converter
 import structlog
-from common.problems import Problem
-from common.storage import INCOMING_PREFIX, ObjectStore, upload_key
 from fastapi import Request
 
+import converter
 from backend import errors
 from backend.conversions import repository
 from backend.conversions.multipart import OVERHEAD_BYTES, RequestBody, UploadedFile, boundary_of
@@ -27,6 +25,8 @@ from backend.conversions.repository import NewConversion
 from backend.conversions.tasks import defer_conversion
 from backend.db.engine import Database
 from backend.settings import BackendSettings
+from common.problems import Problem
+from common.storage import INCOMING_PREFIX, ObjectStore, upload_key
 
 INSPECTIONS_AT_ONCE = 2
 

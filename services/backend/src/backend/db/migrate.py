@@ -18,11 +18,11 @@ from alembic import command
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from common.logging import configure_logging
 from sqlalchemy import Connection, Engine, NullPool, create_engine, text
 from sqlalchemy.exc import OperationalError
 
 from backend.settings import MigrationSettings
+from common.logging import configure_logging
 
 LOCK_KEY = 0x6D6F64706F72746D  # "modportm"
 LOCK_WAIT = "120s"

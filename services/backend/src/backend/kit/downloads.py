@@ -6,11 +6,11 @@ import re
 from dataclasses import dataclass
 from urllib.parse import quote
 
-from common.storage import ObjectStore
 from fastapi import Request, Response
 from fastapi.responses import StreamingResponse
 
 from backend import errors
+from common.storage import ObjectStore
 
 RANGE = re.compile(r"bytes=(\d{0,18})-(\d{0,18})")
 UNSAFE_IN_NAMES = re.compile(r"[^A-Za-z0-9._ -]+")

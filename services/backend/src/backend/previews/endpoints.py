@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Annotated
 from urllib.parse import quote
 
-from common.storage import preview_key
 from fastapi import APIRouter, Path, Response
 from fastapi.responses import StreamingResponse
 
@@ -13,6 +12,7 @@ from backend import errors
 from backend.deps import OwnConversion, ResourcesDep, Transaction
 from backend.previews import repository
 from backend.previews.schemas import PreviewView
+from common.storage import preview_key
 
 router = APIRouter(prefix="/conversions", tags=["previews"])
 

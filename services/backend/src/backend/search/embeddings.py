@@ -6,10 +6,10 @@ from dataclasses import dataclass
 
 import httpx
 import structlog
-from common.requests import HEADER, current_request_id
 from pydantic import BaseModel, ValidationError
 
 from backend.search.models import DIMENSIONS
+from common.requests import HEADER, current_request_id
 
 TIMEOUT = httpx.Timeout(2.0, connect=0.5)
 

@@ -3,7 +3,6 @@
 from dataclasses import dataclass
 
 import structlog
-from common.requests import current_request_id
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import HTMLResponse
@@ -11,6 +10,7 @@ from pydantic import ValidationError
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from common.requests import current_request_id
 from frontend.backend_client import BackendAwayError, BackendRefusedError
 from frontend.rendering import Renderer
 

@@ -12,12 +12,12 @@ from typing import TypeVar
 from uuid import UUID
 
 import structlog
-from common.drain import Drain, drain_of
 from fastapi import APIRouter, Request
 from fastapi.responses import HTMLResponse
 from pydantic import BaseModel, ConfigDict, ValidationError
 from sse_starlette import EventSourceResponse, ServerSentEvent
 
+from common.drain import Drain, drain_of
 from frontend.backend_client import BackendAwayError, BackendRefusedError, Visitor
 from frontend.messages import STAGES
 from frontend.pages.conversions import finished_context, result_context

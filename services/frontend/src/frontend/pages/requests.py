@@ -2,9 +2,9 @@
 
 from typing import Annotated
 
-from common.requests import current_request_id
 from fastapi import Depends, Request
 
+from common.requests import current_request_id
 from frontend.backend_client import Visitor
 from frontend.rendering import Renderer
 

@@ -1,6 +1,0 @@
-"""Tests of scripts/, which is not an installed package: the root of the repository goes onto the path."""
-
-import sys
-from pathlib import Path
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
