@@ -59,13 +59,10 @@ def test_a_location_with_headers_of_its_own_repeats_the_common_ones(configuratio
 
 
 def test_the_policy_allows_nothing_from_outside(root: Path) -> None:
-    policy = re.search(
-        r'Content-Security-Policy "([^"]+)"', (root / "nginx/snippets/security-headers.conf").read_text()
-    )
-    assert policy
-    assert "default-src 'none'" in policy[1]
-    assert "unsafe" not in policy[1]
-    assert "http" not in policy[1]
+    policies = (root / "nginx/conf.d/25-content-security-policy.conf").read_text()
+    assert "default-src 'none'" in policies
+    assert "unsafe" not in policies
+    assert "http" not in policies
 
 
 def test_operators_health_is_not_public(configuration: str) -> None:

@@ -171,20 +171,6 @@ def test_one_address_gets_its_rate_and_then_429_with_a_reason(door: Door) -> Non
     assert refused[0].headers["x-request-id"] == refused[0].json()["request_id"]
 
 
-def test_uploads_have_a_limit_of_their_own(door: Door) -> None:
-    with door.visitor() as visitor:
-        statuses = {visitor.post("/api/v1/conversions", content=b"x" * 20).status_code for _ in range(UPLOAD_RATE + 4)}
-        assert 429 in statuses
-        time.sleep(1.2)
-        assert visitor.get("/api/v1/conversions").status_code == 200
-
-
-def test_streams_are_not_limited_by_rate(door: Door) -> None:
-    with door.visitor() as visitor:
-        path = "/api/v1/conversions/some-id/events"
-        assert {visitor.get(path).status_code for _ in range(API_RATE * 3)} == {200}
-
-
 def test_an_upload_is_answered_while_it_still_comes(door: Door) -> None:
     with door.raw() as connection:
         head = "POST /api/v1/conversions HTTP/1.1\r\nHost: localhost\r\nContent-Length: 900000\r\n\r\n"
@@ -222,6 +208,15 @@ def test_names_that_are_not_ours_are_not_answered(door: Door) -> None:
         httpx.get(f"http://127.0.0.1:{door.http}/", headers={"Host": "evil.example"})
     ours = httpx.get(f"http://127.0.0.1:{door.http}/x?y=1", headers={"Host": "modporter.test"})
     assert (ours.status_code, ours.headers["location"]) == (308, "https://modporter.test/x?y=1")
+
+
+def test_uploads_have_a_limit_of_their_own(door: Door) -> None:
+    """Near the end, because what it uses up comes back at one upload in five seconds."""
+    with door.visitor() as visitor:
+        statuses = {visitor.post("/api/v1/conversions", content=b"x" * 20).status_code for _ in range(UPLOAD_RATE + 4)}
+        assert 429 in statuses
+        time.sleep(1.2)
+        assert visitor.get("/api/v1/conversions").status_code == 200
 
 
 def test_a_dead_replica_is_passed_over(door: Door) -> None:
