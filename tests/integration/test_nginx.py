@@ -203,6 +203,13 @@ def test_a_post_that_was_sent_is_never_sent_again(door: Door) -> None:
     assert sum(requests_seen(backend, "POST /api/v1/die") for backend in door.backends) == 1
 
 
+def test_replicas_that_all_failed_a_moment_ago_are_still_asked(door: Door) -> None:
+    with door.visitor() as visitor:
+        for _ in range(4):
+            visitor.post("/api/v1/die", content=b"each marks the replica that it met")
+        assert {visitor.get("/api/v1/things").status_code for _ in range(8)} == {200}
+
+
 def test_names_that_are_not_ours_are_not_answered(door: Door) -> None:
     with pytest.raises(httpx.RemoteProtocolError):
         httpx.get(f"http://127.0.0.1:{door.http}/", headers={"Host": "evil.example"})
