@@ -12,7 +12,8 @@ import platform
 from collections.abc import Sequence
 from pathlib import Path
 
-from scripts.process import as_root, log_file, logged, logged_or_fail, output
+from scripts import console
+from scripts.process import as_root, log_file, logged, logged_or_fail, output, relative
 
 KEYRING = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
 UPDATE_SECONDS = 300
@@ -39,13 +40,32 @@ def is_debian_like() -> bool:
 
 def refresh_empty_lists() -> None:
     """Fetch the package lists where the machine has none: cloud and CI images often come without."""
-    if not output(["apt-get", "indextargets"]):
-        logged(as_root(["apt-get", "update", "-q"]), log_file("apt"), timeout_seconds=UPDATE_SECONDS)
+    if output(["apt-get", "indextargets"]):
+        return
+    with console.step("Package lists: fetch them, since this machine has none") as step:
+        if not logged(as_root(["apt-get", "update", "-q"]), log_file("apt"), timeout_seconds=UPDATE_SECONDS):
+            step.note(f"not all came, see {relative(log_file('apt'))}")
+
+
+def configured_suite() -> str | None:
+    """The web address of this system's own suite (.../dists/noble/), out of apt's configuration alone: no lists needed.
+
+    None where apt reads from something else, such as a disc.
+    """
+    form = "$(RELEASE)|$(REPO_URI)dists/$(RELEASE)/"
+    listing = output(["apt-get", "indextargets", "--no-release-info", "--format", form, "Created-By: Packages"])
+    found = [line.split("|") for line in (listing or "").splitlines()]
+    own = [address for release, address in found if release == os_release().get("VERSION_CODENAME")]
+    # A derivative names the suites of its parent, and then the first one is as good as any.
+    addresses = own or [address for _, address in found]
+    return next((address for address in addresses if address.startswith("http")), None)
 
 
 def debian_mirror() -> str | None:
-    """The address of the Debian archive that this machine is configured to use; None where it uses another one."""
-    refresh_empty_lists()
+    """The address of the Debian archive that this machine uses; None where it uses another one.
+
+    Reads the package lists, which tell Debian's archive from others: call `refresh_empty_lists` before.
+    """
     listing = output(
         ["apt-get", "indextargets", "--format", "$(REPO_URI)|$(ORIGIN)|$(LABEL)|$(COMPONENT)", "Created-By: Packages"]
     )

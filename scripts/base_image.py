@@ -68,6 +68,7 @@ def build(tag: str, labels: dict[str, str]) -> Path:
 
 
 def _bootstrap(root: Path, log: Path) -> None:
+    apt.refresh_empty_lists()
     mirror = apt.debian_mirror()
     command = ["env", *(f"{key}={value}" for key, value in apt.proxy().items())]
     command += ["debootstrap", "--variant=minbase", "--include=ca-certificates", SUITE, str(root)]

@@ -17,7 +17,7 @@ from scripts.process import output, relative
 from scripts.project import EXAMPLE, LOCAL_IMAGES_FILE, Project
 
 NETWORK_SECONDS = 8.0
-SUITE_FILE = "/dists/trixie/InRelease"
+SUITE_FILE = "InRelease"
 
 
 def facts(env_file: Path, chosen: Mapping[str, str]) -> Facts:
@@ -144,17 +144,17 @@ def memory(*, is_running: bool) -> int:
 
 def unreachable() -> str:
     """The package mirror's address when it does not answer, else nothing. Only for when something must be fetched."""
-    mirror = apt.debian_mirror() if apt.is_debian_like() else None
-    if not mirror or not mirror.startswith("http"):
+    suite = apt.configured_suite() if apt.is_debian_like() else None
+    if suite is None:
         return ""
     proxies = {name.removesuffix("_proxy"): address for name, address in apt.proxy().items() if name != "no_proxy"}
     # Without proxies of apt's the handler falls back to the environment's.
     opener = urllib.request.build_opener(urllib.request.ProxyHandler(proxies or None))
-    request = urllib.request.Request(mirror + SUITE_FILE, method="HEAD")  # noqa: S310 - http(s), checked above
+    request = urllib.request.Request(suite + SUITE_FILE, method="HEAD")  # noqa: S310 - http(s), checked above
     try:
         opener.open(request, timeout=NETWORK_SECONDS).close()
     except urllib.error.HTTPError:
         return ""  # it answers, which is all that is asked here
     except OSError:
-        return mirror
+        return suite.partition("/dists/")[0]
     return ""
