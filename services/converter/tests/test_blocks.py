@@ -8,6 +8,7 @@ import pytest
 
 from converter.translate.base import Translator
 from converter.translate.blocks import translate_blocks
+from converter.translate.items import translate_items
 from converter.translate.textures import translate_textures
 from tests.fixtures.sample_mod import CLEAR, GOLD, RED, png
 from tests.fixtures.small_mod import SOLID, Translated, translate
@@ -245,3 +246,38 @@ def test_long_names_stay_below_what_every_device_can_open() -> None:
     }
     [path] = translate(files, *STEPS).paths("BP/blocks/")
     assert len(path) <= 100
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "outcome"),
+    [
+        ("models/item/x", {"parent": "toy:block/x"}, "converted"),
+        ("models/item/x", {"parent": "item/generated", "textures": {"layer0": "toy:block/a"}}, "approximated"),
+        ("models/item/x", {"parent": "toy:block/x", "textures": {"all": "toy:block/b"}}, "approximated"),
+        ("models/item/x", {"parent": "toy:block/x_inventory"}, "approximated"),
+        ("models/item/x", {"parent": "toy:block/absent"}, "approximated"),
+        ("models/item/x", {"parent": "toy:item/x"}, "approximated"),
+        ("items/x", {"model": {"type": "model", "model": "toy:block/x"}}, "converted"),
+        (
+            "items/x",
+            {"model": {"type": "select", "fallback": {"type": "model", "model": "toy:block/x"}}},
+            "approximated",
+        ),
+        ("items/x", {"model": {"type": "model", "model": "toy:item/x"}}, "approximated"),
+        ("items/x", {"model": 5}, "approximated"),
+    ],
+)
+def test_a_blocks_item_is_the_block_and_another_picture_is_reported_lost(
+    name: str, content: dict[str, Any], outcome: str
+) -> None:
+    source = f"assets/toy/{name}.json"
+    files = {
+        "assets/toy/blockstates/x.json": one(),
+        "assets/toy/models/block/x.json": CUBE,
+        "assets/toy/models/block/x_inventory.json": CUBE,
+        "assets/toy/textures/block/a.png": SOLID,
+        source: content,
+    }
+    row = translate(files, *STEPS, translate_items).file_row(source)
+    assert (row.outcome, row.outputs) == (outcome, (BLOCK,))
+    assert ("not this picture" in row.reason) == (outcome == "approximated")

@@ -5,6 +5,7 @@ Called by `items.py`. Bedrock shows one flat picture per item, so that of a look
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -15,6 +16,8 @@ _MAX_PARENTS = 32
 _MAX_LAYERS = 16
 _HANDHELD = ("item/handheld", "item/handheld_rod", "item/handheld_mace")
 _FLAT = ("item/generated", "builtin/generated", "item/template_music_disc", *_HANDHELD)
+_OWN_LOOK = {"textures", "elements", "overrides", "loader", "base", "perspectives"}
+"""What makes a model look different from its parent."""
 _CONDITIONS = "looks different in some states in Java; Bedrock items have one look"
 
 
@@ -50,6 +53,24 @@ def find_look(mod: Mod, java_id: str) -> Look:
     textures = _follow(mod, model, look)
     look.layers = _layers(textures, look)
     return look
+
+
+def inherited_models(mod: Mod, name: str) -> Iterator[str]:
+    """Model files that an item model or definition looks exactly like, the nearest first; up to one that differs."""
+    look = Look(files=[name])
+    try:
+        content = _object(mod, name)
+        while len(look.files) <= _MAX_PARENTS:
+            parent = _base_model(content["model"], look) if "model" in content else content.get("parent")
+            if look.notes or _OWN_LOOK & content.keys() or not isinstance(parent, str):
+                return
+            if (file := mod.asset_of(parent, "models", ".json")) is None:
+                return
+            yield file
+            look.files.append(file)
+            content = _object(mod, file)
+    except (NoLook, BadFile):
+        return
 
 
 def _base_model(node: Any, look: Look) -> str:

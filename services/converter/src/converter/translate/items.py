@@ -15,12 +15,13 @@ from converter.errors import BadFile
 from converter.ledger import Outcome, Row
 from converter.model import VANILLA, Mod, split_id
 from converter.translate.base import AddonFile, Context, Translation
-from converter.translate.item_looks import Look, NoLook, find_look
+from converter.translate.item_looks import Look, NoLook, find_look, inherited_models
 from converter.translate.png import decode, dimensions, encode, first_frame
 
 FORMAT_VERSION = "1.21.100"
 _HANDHELD_NOTE = "is held like a tool, but what it does as one (damage, durability, digging) is Java code"
 _GUESSED = "has no flat model in the jar; the texture of its name is taken for its icon"
+_BLOCK_SHOWN = "The block itself is shown in the inventory, not this picture."
 
 
 @dataclass
@@ -33,6 +34,8 @@ class _Work:
     fates: dict[str, Row] = field(default_factory=dict)
     flipbooks: set[str] = field(default_factory=set)
     by_name: dict[str, list[str]] = field(default_factory=dict)
+    block_models: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    """Model file that blocks show -> what was made of it, those blocks' files among them."""
 
 
 def translate_items(mod: Mod, context: Context) -> Translation:
@@ -43,6 +46,7 @@ def translate_items(mod: Mod, context: Context) -> Translation:
         namespace, path = split_id(texture)
         if path.startswith(("item/", "items/")):
             work.by_name.setdefault(f"{namespace}:{path.rpartition('/')[2]}", []).append(texture)
+    work.block_models = {row.source: row.outputs for row in context.produced.rows if row.kind == "model"}
     for java_id in mod.items:
         row, files = _translate_item(work, java_id)
         work.made.rows.append(row)
@@ -163,7 +167,8 @@ def _file_row(work: _Work, name: str, namespace: str, path: str) -> Row:
     java_id = f"{namespace}:{path.removesuffix('.json')}"
     if java_id in work.context.produced.blocks:
         output = work.context.produced.blocks[java_id]
-        return Row(name, kind, "converted", outputs=(output,))
+        own = any(output in work.block_models.get(model, ()) for model in inherited_models(work.mod, name))
+        return Row(name, kind, "converted" if own else "approximated", "" if own else _BLOCK_SHOWN, (output,))
     if java_id in work.mod.blocks:
         return Row(name, kind, "unsupported", "The block that it belongs to is not converted.")
     return Row(name, kind, "unsupported", "A look for certain states of an item; Bedrock items have one look.")
