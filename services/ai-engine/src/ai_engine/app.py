@@ -13,6 +13,7 @@ from ai_engine.conversions.repository import ConversionRepository
 from ai_engine.conversions.rescue import Rescue
 from ai_engine.conversions.runner import ConversionRunner
 from ai_engine.conversions.worker import ConversionWorker, WorkerTimes, in_background
+from ai_engine.conversions.workspace import Workspace
 from ai_engine.database import direct_pool, transaction_pool
 from ai_engine.embeddings.endpoints import router as embeddings_router
 from ai_engine.embeddings.model import SentenceEncoder
@@ -58,6 +59,7 @@ class _Parts:
     def __init__(self, settings: Settings, converter: SandboxedConverter) -> None:
         self._settings = settings
         self._converter = converter
+        self._workspace = Workspace(settings.work_dir, settings.conversion_timeout_seconds)
         self._pool = transaction_pool(settings)
         self._direct_pool = direct_pool(settings)
         self._outbox = OutboxRepository(self._pool)
@@ -84,7 +86,7 @@ class _Parts:
         queue = procrastinate.App(connector=procrastinate.PsycopgConnector())
         await queue.open_async(self._direct_pool)
         worker = self._start_worker(app, queue, stack)
-        rescue = Rescue(queue, worker, ConversionRepository(self._pool))
+        rescue = Rescue(queue, worker, ConversionRepository(self._pool), self._workspace)
         projector = Projector(self._outbox, self._graph)
         for name, loop in (("rescue", rescue.run()), ("projector", projector.run())):
             stack.push_async_callback(cancel, in_background(loop, name))
@@ -98,7 +100,7 @@ class _Parts:
             converter=self._converter,
             embeddings=self._embeddings,
             publisher=RedisPublisher(self._redis),
-            work_dir=settings.work_dir,
+            workspace=self._workspace,
         )
         times = WorkerTimes(grace=settings.worker_grace_seconds)
         self._worker = worker = ConversionWorker(queue, runner, settings.worker_concurrency, times)

@@ -4,6 +4,8 @@ Three ways for a job to be lost, one look for each:
 - its worker died (no heart-beat for STALLED_AFTER_SECONDS): Procrastinate knows
 - its worker is this one, but the end of the job could not be written down: only we know
 - its job ended or vanished while the conversion did not: see repository.without_job
+
+The loop also sweeps the folders that lost workers left behind.
 """
 
 import asyncio
@@ -19,6 +21,7 @@ from psycopg_pool import PoolTimeout
 
 from ai_engine.conversions.repository import ConversionRepository, set_job, without_job
 from ai_engine.conversions.worker import PRIORITY_CRITICAL, QUEUE, STALLED_AFTER_SECONDS, TASK, ConversionWorker
+from ai_engine.conversions.workspace import Workspace
 
 EVERY_SECONDS = 5.0
 
@@ -33,15 +36,18 @@ class Rescue:
         app: procrastinate.App,
         worker: ConversionWorker,
         repository: ConversionRepository,
+        workspace: Workspace,
         stalled_after_seconds: float = STALLED_AFTER_SECONDS,
     ) -> None:
         self._app, self._worker, self._repository = app, worker, repository
+        self._workspace = workspace
         self._stalled_after_seconds = stalled_after_seconds
         self._suspects: frozenset[int] = frozenset()
 
     async def run(self) -> None:
         """Look for lost jobs for ever; an unreachable database is waited for."""
         while True:
+            await asyncio.to_thread(self._workspace.sweep)
             try:
                 await self.look()
             except (ConnectorException, PostgresError, PoolTimeout) as error:

@@ -3,7 +3,6 @@
 import asyncio
 import contextlib
 import shutil
-import tempfile
 from collections.abc import Coroutine
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +18,7 @@ from ai_engine.conversions.outcome import Failed, Stage
 from ai_engine.conversions.progress import ProgressReporter, Publisher, publish_status
 from ai_engine.conversions.repository import ConversionRepository, SummaryEmbedding, Taken
 from ai_engine.conversions.result import ConversionResult, ResultError, read_result
+from ai_engine.conversions.workspace import Workspace
 from ai_engine.embeddings.service import EmbeddingService
 from common.storage import ObjectNotFoundError, ObjectStore, addon_key, conversion_prefix, preview_key, upload_key
 
@@ -45,7 +45,7 @@ class ConversionRunner:
     converter: SandboxedConverter
     embeddings: EmbeddingService
     publisher: Publisher
-    work_dir: Path
+    workspace: Workspace
 
     async def run(self, conversion_id: UUID) -> None:
         """Bring it to its end. Returns quietly when there is nothing to do (any more).
@@ -77,7 +77,7 @@ class ConversionRunner:
             detail = f"The conversion was interrupted {MAX_ATTEMPTS} times; try again later."
             await self._fail(taken, Failed("interrupted", detail))
             return
-        work_dir = Path(await asyncio.to_thread(tempfile.mkdtemp, prefix=f"{taken.id}-", dir=self.work_dir))
+        work_dir = await asyncio.to_thread(self.workspace.enter, taken.id, taken.attempt)
         try:
             async with ProgressReporter(taken, self.publisher, self.repository) as progress:
                 ended = await _unless_lost(progress.lost, self._convert(taken, work_dir, progress))
