@@ -17,7 +17,7 @@ import pytest
 
 from tests.fixtures.bad_jars import BAD_JARS, write_bad_jar
 from tests.integration.backend_process import BackendProcess, Stores
-from tests.integration.backend_worker import sample_jar, tenant_of, upload, uploaded
+from tests.integration.backend_worker import complete, sample_jar, tenant_of, upload, uploaded
 
 FORM = {"Content-Type": "multipart/form-data; boundary=b"}
 LIMIT_BYTES = 12_000_000
@@ -225,6 +225,9 @@ def test_the_same_key_and_file_is_the_same_conversion(
     assert (stores.files(), stores.counts()) == (files, counts)
     assert upload(visitor, jar, key="key-2").json()["id"] != first.json()["id"]
 
+    complete(stores, first.json()["id"])
+    assert upload(visitor, jar, key="key-1").json() == {"id": first.json()["id"], "status": "completed"}
+
 
 def test_a_key_is_one_tenants_own(backend: BackendProcess, visitor: httpx.Client, jar: Path) -> None:
     mine = upload(visitor, jar, key="shared-key")
@@ -275,6 +278,31 @@ def test_a_failing_transaction_takes_the_file_back(stores: Stores, jar: Path) ->
     assert answer.json()["code"] == "internal_error"
     assert "refuse" not in answer.text
     assert (stores.files(), stores.counts()) == (before, counts)
+
+
+def test_a_failing_commit_keeps_the_file_because_the_row_may_exist(stores: Stores, jar: Path) -> None:
+    before, counts = stores.files(), stores.counts()
+    with (
+        BackendProcess(stores, may_log_errors=True) as backend,
+        backend.visitor() as visitor,
+        stores.connect() as connection,
+    ):
+        connection.execute(
+            "CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE 'refused late'; END $$"
+        )
+        connection.execute(
+            "CREATE CONSTRAINT TRIGGER refuse AFTER INSERT ON conversions"
+            " DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION refuse()"
+        )
+        try:
+            answer = upload(visitor, jar)
+        finally:
+            connection.execute("DROP FUNCTION refuse CASCADE")
+    assert answer.status_code == 500
+    assert stores.counts() == counts
+    [kept] = stores.files() - before
+    assert kept.endswith("/upload.jar"), "for the sweep, which knows whether the row exists"
+    (stores.objects / kept).unlink()
 
 
 def test_large_jars_wait_behind_small_ones(stores: Stores, tmp_path: Path) -> None:

@@ -60,7 +60,7 @@ async def upload(
     response.headers["Location"] = f"/api/v1/conversions/{result.conversion_id}"
     if result.is_replay:
         response.headers["Idempotent-Replayed"] = "true"
-    return Accepted(id=result.conversion_id, status="queued")
+    return Accepted(id=result.conversion_id, status=result.status)
 
 
 @router.get("")

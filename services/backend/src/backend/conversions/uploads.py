@@ -2,7 +2,9 @@
 
     body -> staging object -> inspected -> final object -> one transaction: tenant, conversion, job -> 202
 
-Whatever fails on the way, the object is deleted again and no row exists. Called by the endpoint of POST /conversions.
+Whatever fails before the commit, the object is deleted again and no row exists. When the commit itself fails, nobody
+knows whether the row exists: the object stays, and the sweep deletes it once it sees that there is no row. Called by
+the endpoint of POST /conversions.
 """
 
 from __future__ import annotations
@@ -22,6 +24,7 @@ from backend import errors
 from backend.conversions import repository
 from backend.conversions.multipart import OVERHEAD_BYTES, RequestBody, UploadedFile, boundary_of
 from backend.conversions.repository import NewConversion
+from backend.conversions.schemas import Status, progress_of
 from backend.conversions.tasks import defer_conversion
 from backend.db.engine import Database
 from backend.settings import BackendSettings
@@ -38,6 +41,7 @@ class UploadResult:
     """`is_replay`: the conversion had been stored by an earlier request with the same Idempotency-Key."""
 
     conversion_id: uuid.UUID
+    status: Status
     is_replay: bool
 
 
@@ -80,13 +84,12 @@ class Uploads:
             )
             final = upload_key(tenant_id, conversion.id)
             await self._store.move(staging, final)
-        async with self._deleted_on_failure(final):
-            earlier = await self._store_row_and_job(conversion)
-        if earlier is not None:
+        result = await self._store_row_and_job(conversion, final)
+        if result.is_replay:
             await self._store.delete(final)
-            return UploadResult(earlier, is_replay=True)
-        log.info("accepted", conversion_id=str(conversion.id), size_bytes=upload.size_bytes, mod_id=conversion.mod_id)
-        return UploadResult(conversion.id, is_replay=False)
+        else:
+            log.info("accepted", conversion_id=str(conversion.id), size_bytes=upload.size_bytes, mod_id=summary.id)
+        return result
 
     def _refuse_by_declared_size(self, request: Request) -> None:
         declared = request.headers.get("content-length", "")
@@ -104,18 +107,19 @@ class Uploads:
             except converter.BadJar as bad:
                 raise errors.refused_jar(bad.code, bad.detail) from bad
 
-    async def _store_row_and_job(self, conversion: NewConversion) -> uuid.UUID | None:
-        """None when stored; the id of the earlier conversion when the key was used before for the same file."""
-        async with self._database.transaction() as session:
+    async def _store_row_and_job(self, conversion: NewConversion, key: str) -> UploadResult:
+        """A replay when the idempotency key was used before for the same file. `key`: where the object lies."""
+        # The order matters: the inner block ends before the commit, whose failure must not delete anything.
+        async with self._database.transaction() as session, self._deleted_on_failure(key):
             await repository.ensure_tenant(session, conversion.tenant_id)
             if await repository.add_unless_key_is_used(session, conversion):
                 job_id = await defer_conversion(session, conversion.id, conversion.file_size_bytes)
                 await repository.set_job(session, conversion.id, job_id)
-                return None
+                return UploadResult(conversion.id, "queued", is_replay=False)
             earlier = await repository.find_by_key(session, conversion.tenant_id, conversion.idempotency_key)
             if earlier is None or earlier.idempotency_fingerprint != conversion.idempotency_fingerprint:
                 raise errors.idempotency_conflict()
-            return earlier.id
+            return UploadResult(earlier.id, progress_of(earlier).status, is_replay=True)
 
     @asynccontextmanager
     async def _deleted_on_failure(self, key: str) -> AsyncIterator[None]:
