@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from converter import Result
 from converter.gates.addon import open_addon
-from converter.translate.lang import LOCALES, bedrock_text, lang_file, title
+from converter.translate.blocks import translate_blocks
+from converter.translate.lang import LOCALES, bedrock_text, lang_file, title, translate_languages
+from converter.translate.textures import translate_textures
+from tests.fixtures.small_mod import SOLID, translate
 
 
 @pytest.mark.parametrize(
@@ -66,3 +71,41 @@ def test_what_became_of_each_language_is_told(converted: Result, damaged: Result
     assert "2 name no converted block or item" in rows[f"{folder}/en_us.json"].reason
     assert rows[f"{folder}/tlh_aa.json"].outcome == "unsupported"
     assert rows[f"{folder}/fr_fr.json"].outcome == "error"
+
+
+LAMP = {
+    "assets/toy/blockstates/lamp.json": {"variants": {"": {"model": "toy:block/lamp"}}},
+    "assets/toy/models/block/lamp.json": {"parent": "block/cube_all", "textures": {"all": "toy:block/lamp"}},
+    "assets/toy/textures/block/lamp.png": SOLID,
+}
+
+
+@pytest.mark.parametrize(
+    ("texts", "outcome", "reason"),
+    [
+        ({}, "ignored", "It holds no texts."),
+        ({"block.toy.lamp": 5, "": "x"}, "unsupported", "Of 2 texts, 2 are no plain texts and were left out."),
+        ({"block.toy.lamp": "Lamp"}, "converted", ""),
+        ({"block.toy.lamp": "Lamp", "item.toy.lamp": "Lamp"}, "converted", ""),
+        (
+            {"block.toy.lamp": "Lamp", "item.toy.lamp": "Light"},
+            *("approximated", "Of 2 texts, 1 were left out because another text has the same Bedrock key."),
+        ),
+    ],
+)
+def test_a_text_that_is_not_in_the_addon_is_counted(texts: dict[str, Any], outcome: str, reason: str) -> None:
+    file = "assets/toy/lang/nb_no.json"
+    row = translate(LAMP | {file: texts}, translate_textures, translate_blocks, translate_languages).file_row(file)
+    assert (row.outcome, row.reason) == (outcome, reason)
+
+
+def test_of_two_norwegian_files_one_text_is_shown_and_the_other_counted() -> None:
+    files = {
+        "assets/toy/lang/nb_no.json": {"block.toy.lamp": "Lampe"},
+        "assets/toy/lang/no_no.json": {"block.toy.lamp": "Lykt"},
+    }
+    made = translate(LAMP | files, translate_textures, translate_blocks, translate_languages)
+    assert made.produced.texts["nb_NO"] == {"tile.toy:lamp.name": "Lampe"}
+    row = made.file_row("assets/toy/lang/no_no.json")
+    assert (row.outcome, row.outputs) == ("unsupported", ())
+    assert "1 were left out" in row.reason

@@ -53,28 +53,36 @@ def translate_languages(mod: Mod, context: Context) -> Translation:
 
 def _translate_file(name: str, locale: str, texts: dict[str, Any], context: Context, made: Translation) -> Row:
     into = made.texts.setdefault(locale, {})
-    shown = kept = dropped = 0
+    shown = kept = dropped = lost = 0
     for key, text in texts.items():
         if not isinstance(text, str) or not _KEY.fullmatch(key):
             dropped += 1
             continue
         bedrock_key = display_key(key, context)
-        into.setdefault(bedrock_key or key, bedrock_text(text))
+        translated = bedrock_text(text)
+        if into.setdefault(bedrock_key or key, translated) != translated:
+            lost += 1
+            continue
         shown += bedrock_key is not None
         kept += bedrock_key is None
     output = f"RP/texts/{locale}.lang"
-    if not shown and not kept:
+    if not texts:
         return Row(name, "lang", "ignored", "It holds no texts.")
-    if not kept and not dropped:
-        return Row(name, "lang", "converted", outputs=(output,))
     reasons = []
     if kept:
         reasons.append(
             f"{kept} name no converted block or item (messages, tooltips and the like) and are shown nowhere"
         )
+    if lost:
+        reasons.append(f"{lost} were left out because another text has the same Bedrock key")
     if dropped:
         reasons.append(f"{dropped} are no plain texts and were left out")
-    return Row(name, "lang", "approximated", f"Of {len(texts)} texts, {'; '.join(reasons)}.", (output,))
+    if not reasons:
+        return Row(name, "lang", "converted", outputs=(output,))
+    reason = f"Of {len(texts)} texts, {'; '.join(reasons)}."
+    if not shown and not kept:
+        return Row(name, "lang", "unsupported", reason)
+    return Row(name, "lang", "approximated", reason, (output,))
 
 
 def display_key(java_key: str, context: Context) -> str | None:
