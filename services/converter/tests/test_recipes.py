@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -10,7 +11,7 @@ from converter.translate.base import Translator
 from converter.translate.items import translate_items
 from converter.translate.recipes import MAX_RECIPES_OF_ONE, translate_recipes
 from converter.translate.textures import translate_textures
-from tests.fixtures.small_mod import SOLID, Translated, translate
+from tests.fixtures.small_mod import SMALL_TABLES, SOLID, Translated, translate
 
 STEPS: tuple[Translator, ...] = (translate_textures, translate_items, translate_recipes)
 ITEMS = ("gem", "tin_ingot", "tin_dust")
@@ -157,6 +158,15 @@ def test_too_many_combinations_are_capped_and_said() -> None:
     made = recipes(r=shaped(["AB", "CD"], **grid))
     assert len(made.paths("BP/recipes/")) == MAX_RECIPES_OF_ONE
     assert "256 combinations" in made.file_row(SOURCE).reason
+
+
+def test_too_many_things_to_cook_are_capped_and_said() -> None:
+    many = [f"minecraft:thing_{number}" for number in range(MAX_RECIPES_OF_ONE + 1)]
+    tables = replace(SMALL_TABLES, items=SMALL_TABLES.items | {name: name for name in many})
+    made = translate(FILES | {SOURCE: smelting(many)}, *STEPS, vanilla=tables)
+    assert len(made.paths("BP/recipes/")) == MAX_RECIPES_OF_ONE
+    assert made.file_row(SOURCE).outcome == "approximated"
+    assert "65 combinations" in made.file_row(SOURCE).reason
 
 
 @pytest.mark.parametrize(

@@ -232,10 +232,7 @@ _CRAFTING: Mapping[str, Callable[[dict[str, Any], RecipeReader], _Combinations]]
 
 def _write_all(work: _Work, java_id: str, combinations: _Combinations) -> tuple[str, ...]:
     total = math.prod(len(options) for options in combinations.choices)
-    if total > MAX_RECIPES_OF_ONE:
-        combinations.reader.notes[
-            f"of {total} combinations of ingredients the first {MAX_RECIPES_OF_ONE} have a recipe"
-        ] = None
+    _note_cut(combinations.reader, total)
     outputs = []
     for chosen in itertools.islice(itertools.product(*combinations.choices), MAX_RECIPES_OF_ONE):
         path, identifier = _name(work, java_id)
@@ -244,9 +241,15 @@ def _write_all(work: _Work, java_id: str, combinations: _Combinations) -> tuple[
     return tuple(outputs)
 
 
+def _note_cut(reader: RecipeReader, total: int) -> None:
+    if total > MAX_RECIPES_OF_ONE:
+        reader.notes[f"of {total} combinations of ingredients the first {MAX_RECIPES_OF_ONE} have a recipe"] = None
+
+
 def _cook(work: _Work, java_id: str, kind: str, raw: dict[str, Any], reader: RecipeReader) -> tuple[str, ...]:
     """One furnace recipe for each input; recipes of other stations with the same input and output are joined to it."""
     options = reader.options(raw.get("ingredient"), as_tags=False)
+    _note_cut(reader, len(options))
     result = reader.result(raw.get("result"), raw.get("count", 1))
     if result.count > 1:
         reader.notes[f"it makes 1 instead of {result.count}"] = None
