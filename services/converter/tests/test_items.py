@@ -66,6 +66,11 @@ MODEL = {"type": "minecraft:model", "model": "x:item/gem"}
         ({"models/item/gem.json": FLAT}, "converted", ""),
         ({"models/item/gem.json": FLAT | {"parent": "minecraft:item/handheld"}}, "approximated", "held like a tool"),
         ({"models/item/gem.json": FLAT | {"overrides": [{"model": "x:item/b"}]}}, "approximated", "in some states"),
+        ({"models/item/gem.json": FLAT | {"elements": [{}]}}, "approximated", "3D model in Java"),
+        (
+            {"models/item/gem.json": {"textures": FLAT["textures"], "elements": [{}]}},
+            *("approximated", "3D model in Java"),
+        ),
         ({"models/item/gem.json": {"parent": "x:item/base"}, "models/item/base.json": FLAT}, "converted", ""),
         ({"models/item/gem.json": FLAT, "items/gem.json": definition(MODEL)}, "converted", ""),
         (

@@ -19,6 +19,7 @@ _FLAT = ("item/generated", "builtin/generated", "item/template_music_disc", *_HA
 _OWN_LOOK = {"textures", "elements", "overrides", "loader", "base", "perspectives"}
 """What makes a model look different from its parent."""
 _CONDITIONS = "looks different in some states in Java; Bedrock items have one look"
+_FLATTENED = "is a 3D model in Java; a flat picture of its texture is shown instead"
 
 
 class NoLook(Exception):  # noqa: N818 - a finding about the mod, not a failure
@@ -121,10 +122,12 @@ def _follow(mod: Mod, model: str, look: Look) -> dict[str, str]:
         if content.get("overrides"):
             look.notes.append(_CONDITIONS)
         parent = _parent(content, look)
+        if content.get("elements"):
+            if "layer0" not in textures:
+                raise NoLook("It is a 3D model, which Bedrock cannot show as an icon.", tuple(look.files))
+            look.notes.append(_FLATTENED)
         if parent is None:
             return textures
-        if content.get("elements") and "layer0" not in textures:
-            raise NoLook("It is a 3D model, which Bedrock cannot show as an icon.", tuple(look.files))
         model = parent
     raise BadFile(f"the parents of the model {model} go round in a circle")
 
