@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import io
 import json
+from dataclasses import replace
 
 import pytest
 
 from converter import BadJar, Limits
 from converter.jar import open_jar
-from converter.metadata import read_metadata
+from converter.metadata import FORGE, read_metadata
 from converter.model import ModInfo
+from converter.translate.manifest import metadata_row
 from tests.fixtures.bad_jars import RawEntry, raw_zip
 from tests.fixtures.sample_mod import sample_files
 
@@ -105,3 +107,27 @@ def test_a_jar_that_is_no_mod_is_told_what_it_is(name: str, hint: str) -> None:
     with pytest.raises(BadJar, match=hint) as refused:
         info_of({name: b""})
     assert refused.value.code == "no_mod_metadata"
+
+
+def test_other_mods_are_named_and_the_platform_is_not() -> None:
+    depends = {"minecraft": "*", "fabric-api": "*", "fabric-biome-api-v1": "*", "java": ">=21", "cloth-config": "*"}
+    assert info_of(fabric(depends=depends)).required == ("cloth-config",)
+    assert info_of(fabric(depends=["cloth-config"])).required == ()
+    info = info_of(
+        toml(
+            '[[mods]]\nmodId="x"\n[[mods]]\nmodId="y"\n'
+            '[[dependencies.x]]\nmodId="forge"\nmandatory=true\n[[dependencies.x]]\nmodId="curios"\nmandatory=true\n'
+            '[[dependencies.x]]\nmodId="jei"\nmandatory=false\n[[dependencies.x]]\nmodId="rei"\ntype="optional"\n'
+            '[[dependencies.y]]\nmodId="x"\n[[dependencies.y]]\nmodId="patchouli"\ntype="REQUIRED"\n'
+        )
+    )
+    assert (info.required, info.further) == (("curios", "patchouli"), ("y",))
+
+
+def test_what_the_manifests_cannot_say_is_told_of_the_metadata_file() -> None:
+    info = ModInfo("x", "X", "1", "forge", metadata_path=FORGE, required=("curios",), further=("y",))
+    row = metadata_row(info, ("BP/manifest.json",))
+    assert row.outcome == "approximated"
+    assert "needs the other mods curios" in row.reason
+    assert "further mods: y" in row.reason
+    assert metadata_row(replace(info, required=(), further=()), row.outputs).outcome == "converted"

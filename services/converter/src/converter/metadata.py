@@ -36,6 +36,8 @@ _BARE_KEY = re.compile(
 )
 _UNPRINTABLE = re.compile(r"§.|[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]+")
 _WEB_ADDRESS = re.compile(r"https?://[^\s\"'<>\\]{3,300}")
+# Every mod needs the game, its loader and Java, and nearly every Fabric mod the API in its many modules.
+_PLATFORM = re.compile(r"minecraft|java|forge|neoforge|fabricloader|fabric|fabric-api|fabric-.+-v\d+")
 _NAMESPACE = re.compile(r"assets/([a-z0-9_.-]+)/.+")
 
 
@@ -63,6 +65,8 @@ def _read(files: JarFiles, path: str, loader: Loader, reader: Callable[[JarFiles
     version = _version(raw.get("version"), path, manifest)
     name = _text(raw.get("name"), 100) or manifest.get("Implementation-Title", "") or _title(mod_id)
     icon = raw.get("icon")
+    further = tuple(_texts(raw["further"]))
+    required = {*_texts(raw["required"])} - {mod_id, *further}
     return ModInfo(
         id=mod_id,
         name=name,
@@ -74,6 +78,8 @@ def _read(files: JarFiles, path: str, loader: Loader, reader: Callable[[JarFiles
         icon_path=icon if isinstance(icon, str) and icon.endswith(".png") and icon in files else None,
         urls=_urls(raw.get("urls")),
         metadata_path=path,
+        required=tuple(each for each in sorted(required) if not _PLATFORM.fullmatch(each)),
+        further=further,
     )
 
 
@@ -99,7 +105,7 @@ def _read_fabric(files: JarFiles, path: str) -> dict[str, Any]:
     if isinstance(icon, dict):  # size in pixels -> path
         sized = [(int(size), each) for size, each in icon.items() if size.isdigit() and len(size) < 6]
         icon = max(sized, key=lambda pair: pair[0])[1] if sized else None
-    contact = raw.get("contact")
+    contact, depends = raw.get("contact"), raw.get("depends")
     return {
         "id": raw.get("id"),
         "version": raw.get("version"),
@@ -109,6 +115,8 @@ def _read_fabric(files: JarFiles, path: str) -> dict[str, Any]:
         "license": raw.get("license"),
         "icon": icon.lstrip("/") if isinstance(icon, str) else None,
         "urls": contact if isinstance(contact, dict) else {},
+        "required": list(depends) if isinstance(depends, dict) else [],
+        "further": [],
     }
 
 
@@ -138,7 +146,23 @@ def _read_toml(files: JarFiles, path: str) -> dict[str, Any]:
             "homepage": mod.get("displayURL", raw.get("displayURL")),
             "issues": raw.get("issueTrackerURL", mod.get("issueTrackerURL")),
         },
+        "required": _required(raw.get("dependencies")),
+        "further": [each.get("modId") for each in mods[1:] if isinstance(each, dict)],
     }
+
+
+def _required(raw: Any) -> list[Any]:
+    """Ids in [[dependencies.<mod>]] that are needed: `mandatory` in Forge, `type` (usually "required") in NeoForge."""
+    if not isinstance(raw, dict):
+        return []
+    return [
+        each.get("modId")
+        for entries in raw.values()
+        for each in (entries if isinstance(entries, list) else [])
+        if isinstance(each, dict)
+        and each.get("mandatory", True) is True
+        and str(each.get("type", "required")).lower() == "required"
+    ]
 
 
 def _quote_placeholders(text: str) -> str:

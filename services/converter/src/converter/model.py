@@ -30,6 +30,10 @@ class ModInfo:
     icon_path: str | None = None
     urls: dict[str, str] = field(default_factory=dict)
     metadata_path: str = ""
+    required: tuple[str, ...] = ()
+    """Ids of other mods that this one needs; Minecraft, the loader and its API are none."""
+    further: tuple[str, ...] = ()
+    """Ids of the mods that the same metadata file describes besides this one."""
 
 
 @dataclass(frozen=True)

@@ -12,9 +12,10 @@ from typing import Any
 from PIL import Image
 
 from converter.errors import BadFile
-from converter.ledger import Row
+from converter.ledger import Outcome, Row
 from converter.model import Mod, ModInfo
 from converter.translate.base import AddonFile, Context, Translation
+from converter.translate.notes import sentence
 from converter.translate.png import decode, encode
 from converter.translate.textures import belongs_to_textures
 from converter.version import VERSION
@@ -35,12 +36,23 @@ def translate_manifest(mod: Mod, context: Context) -> Translation:
     for pack in _PACKS:
         made.files.append(AddonFile(f"{pack}/manifest.json", manifest(mod.info, pack)))
     paths = tuple(file.path for file in made.files)
-    made.rows.append(Row(mod.info.metadata_path, "metadata", "converted", outputs=paths))
+    made.rows.append(metadata_row(mod.info, paths))
     icon = _mods_icon(mod, mod.info.icon_path, context, made) if mod.info.icon_path else None
     content = encode(icon or _drawn_icon(mod.info.id))
     for pack in _PACKS:
         made.files.append(AddonFile(f"{pack}/pack_icon.png", content))
     return made
+
+
+def metadata_row(info: ModInfo, outputs: tuple[str, ...]) -> Row:
+    """The row of the metadata file: an add-on stands alone, so that what names other mods is not in its manifests."""
+    notes = []
+    if info.required:
+        notes.append(f"that it needs the other mods {', '.join(info.required)}")
+    if info.further:
+        notes.append(f"that the file describes further mods: {', '.join(info.further)}")
+    outcome: Outcome = "approximated" if notes else "converted"
+    return Row(info.metadata_path, "metadata", outcome, sentence("Not in the manifests", notes), outputs)
 
 
 def manifest(info: ModInfo, pack: str) -> dict[str, Any]:
