@@ -75,6 +75,14 @@ class ConversionRepository:
             )
             return cursor.rowcount == 1
 
+    async def is_ours(self, taken: Taken) -> bool:
+        async with self._pool.connection() as connection:
+            cursor = await connection.execute(
+                "SELECT 1 FROM conversions WHERE id = %s AND status = 'running' AND attempt = %s",
+                [taken.id, taken.attempt],
+            )
+            return await cursor.fetchone() is not None
+
     async def fail(self, taken: Taken, failed: Failed) -> bool:
         """End it without an add-on; False when it is no longer ours."""
         async with self._pool.connection() as connection:

@@ -20,7 +20,7 @@ from psycopg import Error as PostgresError
 from psycopg_pool import PoolTimeout
 
 from ai_engine.conversions.repository import ConversionRepository, set_job, without_job
-from ai_engine.conversions.worker import PRIORITY_CRITICAL, QUEUE, STALLED_AFTER_SECONDS, TASK, ConversionWorker
+from ai_engine.conversions.worker import PRIORITY_CRITICAL, QUEUE, STALLED_AFTER_SECONDS, TASK, ConversionWorker, count
 from ai_engine.conversions.workspace import Workspace
 
 EVERY_SECONDS = 5.0
@@ -81,12 +81,14 @@ class Rescue:
         return [job for job in idle if job.id in known]
 
     async def _put_back(self, jobs: Iterable[Job], cause: str) -> int:
-        count = 0
+        put_back = 0
         for job in jobs:
+            assert job.id is not None  # noqa: S101 - it came out of the database
+            await count(self._app, job.id, "interruptions")
             await self._app.job_manager.retry_job(job, priority=PRIORITY_CRITICAL)
             log.warning("job put back", job_id=job.id, cause=cause, **job.task_kwargs)
-            count += 1
-        return count
+            put_back += 1
+        return put_back
 
     async def _defer_again(self, connection: AsyncConnection) -> int:
         orphans = await without_job(connection)

@@ -22,8 +22,8 @@ from ai_engine.conversions.workspace import Workspace
 from ai_engine.embeddings.service import EmbeddingService
 from common.storage import ObjectNotFoundError, ObjectStore, addon_key, conversion_prefix, preview_key, upload_key
 
-MAX_ATTEMPTS = 5
-"""However the earlier ones ended: a job that takes its worker down every time must not go round for ever."""
+MAX_INTERRUPTIONS = 5
+"""A job that takes its worker down every time must not go round for ever."""
 MAX_UNEXPECTED_RETRIES = 3
 STORING_FROM = 0.95
 """Share of the progress bar that belongs to the converter; the rest is storing."""
@@ -39,6 +39,16 @@ class SupersededError(Exception):
 
 
 @dataclass(frozen=True, slots=True)
+class Tries:
+    """How often earlier attempts ended badly; worker.py counts. A job that is handed back has not ended badly."""
+
+    failures: int = 0
+    """By an unexpected exception."""
+    interruptions: int = 0
+    """Without a word: the worker died, or could not write the end down."""
+
+
+@dataclass(frozen=True, slots=True)
 class ConversionRunner:
     repository: ConversionRepository
     store: ObjectStore
@@ -47,7 +57,7 @@ class ConversionRunner:
     publisher: Publisher
     workspace: Workspace
 
-    async def run(self, conversion_id: UUID) -> None:
+    async def run(self, conversion_id: UUID, tries: Tries) -> None:
         """Bring it to its end. Returns quietly when there is nothing to do (any more).
 
         Raises what was unexpected, so that the queue tries again; after MAX_UNEXPECTED_RETRIES the conversion fails.
@@ -59,24 +69,31 @@ class ConversionRunner:
         with structlog.contextvars.bound_contextvars(conversion_id=str(taken.id), attempt=taken.attempt):
             log.info("taken")
             try:
-                await self._run(taken)
+                await self._run_counted(taken, tries)
             except SupersededError:
                 await self._forget(taken)
-            except Exception as error:
-                if taken.attempt <= MAX_UNEXPECTED_RETRIES:
-                    log.warning("attempt failed", exc_info=True)
-                    raise
-                log.exception("giving up")
-                detail = (
-                    f"Something on our side failed {taken.attempt} times ({type(error).__name__}); try again later."
-                )
-                await self._fail(taken, Failed("internal_error", detail))
 
-    async def _run(self, taken: Taken) -> None:
-        if taken.attempt > MAX_ATTEMPTS:
-            detail = f"The conversion was interrupted {MAX_ATTEMPTS} times; try again later."
+    async def _run_counted(self, taken: Taken, tries: Tries) -> None:
+        if tries.interruptions >= MAX_INTERRUPTIONS:
+            detail = f"The conversion was interrupted {tries.interruptions} times; try again later."
             await self._fail(taken, Failed("interrupted", detail))
             return
+        try:
+            await self._run(taken)
+        except SupersededError:
+            raise
+        except Exception as error:
+            if not await self.repository.is_ours(taken):  # a successor may have removed the files under our hands
+                raise SupersededError from error
+            failures = tries.failures + 1
+            if failures <= MAX_UNEXPECTED_RETRIES:
+                log.warning("attempt failed", exc_info=True)
+                raise
+            log.exception("giving up")
+            detail = f"Something on our side failed {failures} times ({type(error).__name__}); try again later."
+            await self._fail(taken, Failed("internal_error", detail))
+
+    async def _run(self, taken: Taken) -> None:
         work_dir = await asyncio.to_thread(self.workspace.enter, taken.id, taken.attempt)
         try:
             async with ProgressReporter(taken, self.publisher, self.repository) as progress:

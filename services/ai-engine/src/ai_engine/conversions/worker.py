@@ -9,7 +9,7 @@ import contextlib
 import time
 from collections.abc import Coroutine
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal, cast
 from uuid import UUID
 
 import procrastinate
@@ -20,7 +20,7 @@ from procrastinate.jobs import Job
 from procrastinate.worker import Worker
 from psycopg_pool import PoolTimeout
 
-from ai_engine.conversions.runner import ConversionRunner
+from ai_engine.conversions.runner import ConversionRunner, Tries
 
 QUEUE, TASK = "conversions", "convert"
 PRIORITY_CRITICAL = 10
@@ -31,6 +31,11 @@ POLL_SECONDS = 2.0
 RESTART_SECONDS = (1.0, 10.0)
 MAX_BACK_OFF_SECONDS = 60
 NEVER_SECONDS = 365 * 24 * 3600.0
+COUNT = """
+UPDATE procrastinate_jobs
+   SET args = args || jsonb_build_object(%(what)s::text, coalesce((args ->> %(what)s::text)::int, 0) + 1)
+ WHERE id = %(job_id)s
+"""
 
 log = structlog.stdlib.get_logger("worker")
 
@@ -47,7 +52,8 @@ class RetryAlways(procrastinate.BaseRetryStrategy):
             return None
         if isinstance(exception, HandedBackError):
             return procrastinate.RetryDecision(retry_in={"seconds": 0}, priority=PRIORITY_CRITICAL)
-        return procrastinate.RetryDecision(retry_in={"seconds": min(2 ** (job.attempts + 1), MAX_BACK_OFF_SECONDS)})
+        failures = cast(int, job.task_kwargs.get("failures", 0))  # before this one
+        return procrastinate.RetryDecision(retry_in={"seconds": min(2 ** (failures + 1), MAX_BACK_OFF_SECONDS)})
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,18 +147,33 @@ class ConversionWorker:
             stalled_worker_timeout=self._times.stalled_after,
         )
 
-    async def _convert(self, context: procrastinate.JobContext, conversion_id: str) -> None:
+    async def _convert(
+        self, context: procrastinate.JobContext, conversion_id: str, failures: int = 0, interruptions: int = 0
+    ) -> None:
+        """The task. The backend passes the id alone; the counts are added by `count`."""
         job_id = context.job.id
         assert job_id is not None  # noqa: S101 - a job that runs has been stored
         self._active_jobs.add(job_id)
         try:
-            await self._runner.run(UUID(conversion_id))
+            await self._runner.run(UUID(conversion_id), Tries(failures, interruptions))
         except asyncio.CancelledError:
             if context.abort_reason() is AbortReason.SHUTDOWN:
                 raise HandedBackError from None
             raise JobAborted from None
+        except Exception:
+            with contextlib.suppress(ConnectorException, PoolTimeout):  # then the end is lost too, and counted as that
+                await count(self._app, job_id, "failures")
+            raise
         finally:
             self._active_jobs.discard(job_id)
+
+
+async def count(app: procrastinate.App, job_id: int, what: Literal["failures", "interruptions"]) -> None:
+    """Add one to what a job remembers in its arguments; procrastinate's `attempts` counts hand-backs as well.
+
+    Raises ConnectorException and PoolTimeout.
+    """
+    await app.connector.execute_query_async(COUNT, job_id=job_id, what=what)
 
 
 def in_background(work: Coroutine[Any, Any, None], name: str) -> asyncio.Task[None]:
