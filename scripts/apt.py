@@ -99,13 +99,18 @@ def is_installed(package: str) -> bool:
 def install(packages: Sequence[str]) -> None:
     """Install packages from the machine's own sources, after one update of the lists; fails with what to do."""
     log = log_file("apt")
+    # What an earlier run left half-configured (the power went, the machine was stopped) would make apt refuse to work.
+    noninteractive = ["env", "DEBIAN_FRONTEND=noninteractive"]
+    repair = as_root([*noninteractive, "dpkg", "--configure", "-a"])
+    logged(repair, log, timeout_seconds=INSTALL_SECONDS, finishes=True)
     # A list that cannot be refreshed (one broken third-party source) need not stop the installation.
     logged(as_root(["apt-get", "update", "-q"]), log, timeout_seconds=UPDATE_SECONDS)
-    command = ["env", "DEBIAN_FRONTEND=noninteractive", "apt-get", "install", "-y", "-q", "--no-install-recommends"]
+    command = [*noninteractive, "apt-get", "install", "-y", "-q", "--no-install-recommends"]
     logged_or_fail(
         as_root([*command, "-o", "DPkg::Lock::Timeout=120", *packages]),
         log,
         timeout_seconds=INSTALL_SECONDS,
         sentence=f"apt-get could not install {', '.join(packages)}.",
         what_to_do="Check the network and the disk, then run the same command again.",
+        finishes=True,
     )

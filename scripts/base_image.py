@@ -7,12 +7,12 @@ debootstrap's default. Called by scripts/images.py.
 
 from __future__ import annotations
 
+import hashlib
 import os
 import shutil
-import tempfile
 from pathlib import Path
 
-from scripts import apt
+from scripts import apt, console
 from scripts.process import ROOT, as_root, log_file, logged, logged_or_fail
 
 SUITE = "trixie"
@@ -57,14 +57,36 @@ def build(tag: str, labels: dict[str, str]) -> Path:
     log.write_bytes(b"")
     if shutil.which("debootstrap") is None:
         apt.install(["debootstrap", "debian-archive-keyring"])
-    # /var/tmp, since debootstrap needs a file system with devices and programs, which /tmp often is not.
-    place = Path(tempfile.mkdtemp(prefix="modporter-base-", dir="/var/tmp"))
+    place = scratch_folder()
+    remove(place, log)  # what a run left that had no time to clean up
+    try:
+        place.mkdir(mode=0o700)
+    except FileExistsError:
+        console.fail(f"{place} is in the way, and it is not ours.", "Remove it, then run the same command again.")
     try:
         _bootstrap(place / "root", log)
         _import(place / "root", tag, labels, log)
     finally:
-        logged(as_root(["rm", "-rf", "--one-file-system", place]), log, timeout_seconds=120)
+        remove(place, log)
     return log
+
+
+def scratch_folder() -> Path:
+    """Where the tree is unpacked: the same place in every run of this checkout, so that leftovers are found.
+
+    In /var/tmp, since debootstrap needs a file system with devices and programs, which /tmp often is not.
+    """
+    return Path("/var/tmp") / f"modporter-base-{hashlib.sha256(str(ROOT).encode()).hexdigest()[:12]}"  # noqa: S108 - see remove
+
+
+def remove(place: Path, log: Path) -> None:
+    """Remove the folder with what debootstrap mounted in it; one that somebody else made (or a link) stays."""
+    if place.is_symlink() or not place.is_dir() or place.stat().st_uid != os.geteuid():
+        return
+    for mounted in (place / "root" / name for name in ("proc", "sys")):
+        if mounted.is_mount():
+            logged(as_root(["umount", "--lazy", "--recursive", mounted]), log, timeout_seconds=60)
+    logged(as_root(["rm", "-rf", "--one-file-system", place]), log, timeout_seconds=120)
 
 
 def _bootstrap(root: Path, log: Path) -> None:

@@ -128,6 +128,17 @@ def say(text: str = "") -> None:
         print(text, flush=True)
 
 
+@contextmanager
+def held() -> Iterator[None]:
+    """Keep the live line away while another program talks to the person at the terminal."""
+    if not _running:
+        yield
+        return
+    with _running[-1]._lock:
+        _running[-1]._clear()
+        yield
+
+
 def heading(text: str) -> None:
     """Print a line that stands out on a terminal."""
     say(_paint(text, _BOLD))

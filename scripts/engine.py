@@ -167,7 +167,7 @@ def _spawn() -> int | None:
             timeout=60,
             check=False,
         )
-    except subprocess.TimeoutExpired:
+    except (subprocess.TimeoutExpired, PermissionError):  # the latter: it cannot be killed, since it is root's
         return None
     return int(done.stdout) if done.returncode == 0 and done.stdout.strip().isdigit() else None
 

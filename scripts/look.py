@@ -13,7 +13,7 @@ from pathlib import Path
 from scripts import apt, dotenv, engine, env, images, plugins, ports, preflight, project, secret_files, tls
 from scripts.image_catalog import BY_NAME, LOCAL_BASE, REGISTRY_BASE
 from scripts.preflight import Facts, TakenPort
-from scripts.process import output, relative
+from scripts.process import can_be_root, output, relative
 from scripts.project import EXAMPLE, LOCAL_IMAGES_FILE, Project
 
 NETWORK_SECONDS = 8.0
@@ -34,7 +34,7 @@ def facts(env_file: Path, chosen: Mapping[str, str]) -> Facts:
     found = Facts(
         system=preflight.system_name(apt.os_release()),
         is_debian_like=apt.is_debian_like(),
-        may_be_root=os.geteuid() == 0 or shutil.which("sudo") is not None,
+        may_be_root=can_be_root(),
         engine=state,
         missing_plugins=[plugin.binary for plugin in missing_plugins()],
         images_from=source,

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from scripts import apt, console
-from scripts.process import log_file, logged, logged_or_fail, output, relative
+from scripts.process import can_be_root, log_file, logged, logged_or_fail, output, relative
 
 SUITE = "trixie"
 FETCH_SECONDS = 300
@@ -76,7 +76,9 @@ def install() -> None:
 
 
 def _from_distribution(plugin: Plugin) -> bool:
-    """Install the distribution's package when its version is new enough and root can be had without asking."""
+    """Install the distribution's package when its version is new enough and root can be had."""
+    if not can_be_root():
+        return False
     apt.refresh_empty_lists()
     for package in plugin.packages:
         policy = output(["apt-cache", "policy", package]) or ""

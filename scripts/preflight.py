@@ -75,6 +75,14 @@ class Facts:
         """Whether anything has to come over the network."""
         return bool(self.missing_images or self.missing_plugins or self.engine == "absent" or not self.has_openssl)
 
+    @property
+    def needs_root(self) -> bool:
+        """Whether a step is going to ask for root: packages to install, an engine to start, a Debian to unpack."""
+        builds_base = "base" in self.missing_images and self.images_from == "local"
+        # Without root the plugins come from another place.
+        installs_plugins = bool(self.missing_plugins) and self.may_be_root
+        return self.engine != "running" or installs_plugins or not self.has_openssl or builds_base
+
 
 def troubles(facts: Facts) -> list[Trouble]:
     """Everything that stops the start, all at once, so that nobody has to try again for each."""

@@ -18,7 +18,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
 from scripts import apt, console, project, stack, stages, tls, venv
-from scripts.process import ROOT, STATE, relative
+from scripts.process import ROOT, STATE, can_be_root, relative
 from scripts.project import Project
 from scripts.stages import ARTIFACTS, Result, Stage
 
@@ -110,8 +110,8 @@ class Run:
             stack.start(self.installation)
 
     def _browser(self) -> str:
-        """The Chromium to drive, installed from Debian when root; empty when there is none."""
-        if not (found := _installed_browser()) and apt.is_debian_like() and os.geteuid() == 0:
+        """The Chromium to drive, installed from Debian where root can be had; empty when there is none."""
+        if not (found := _installed_browser()) and apt.is_debian_like() and can_be_root():
             console.say("     Chromium is not installed; installing Debian's package chromium for the browser tests")
             try:
                 apt.install(["chromium"])

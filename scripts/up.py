@@ -14,7 +14,7 @@ from collections.abc import Callable
 
 from scripts import console, env, look, preflight, stack, tls
 from scripts.preflight import Facts
-from scripts.process import ROOT, relative
+from scripts.process import ROOT, relative, unlock_root
 from scripts.project import Project
 
 ENV_FILE = ROOT / ".env"
@@ -121,6 +121,8 @@ def main() -> int:
     if facts.must_fetch:
         facts = dataclasses.replace(facts, unreachable=look.unreachable())
     announce(facts)
+    if facts.needs_root:
+        unlock_root()
     images = {"registry": "images (pulled)", "local": "images (built here)"}.get(facts.images_from, "images")
     course = Course(["Docker", "settings, passwords, certificate", images, "containers"])
     installation = bring_up(course, with_reload=with_reload)

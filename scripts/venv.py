@@ -8,7 +8,6 @@ converter's npm packages and builds its tables, where Node.js is at hand; withou
 from __future__ import annotations
 
 import hashlib
-import os
 import re
 import shutil
 import sys
@@ -17,7 +16,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from scripts import apt, console
-from scripts.process import ROOT, STATE, log_file, logged, logged_or_fail, relative, tail
+from scripts.process import ROOT, STATE, can_be_root, log_file, logged, logged_or_fail, relative, tail
 
 VENV = ROOT / ".venv"
 PYTHON = VENV / "bin" / "python"
@@ -138,7 +137,7 @@ def _make_venv(log: Path) -> None:
     if logged(command, log, timeout_seconds=INSTALL_SECONDS):
         return
     shutil.rmtree(VENV, ignore_errors=True)
-    if apt.is_debian_like() and os.geteuid() == 0:
+    if apt.is_debian_like() and can_be_root():
         console.say("     Python's venv module is not installed; installing Debian's package python3-venv")
         apt.install(["python3-venv"])
         if logged(command, log, timeout_seconds=INSTALL_SECONDS):
