@@ -248,6 +248,16 @@ def test_long_names_stay_below_what_every_device_can_open() -> None:
     assert len(path) <= 100
 
 
+@pytest.mark.parametrize("keys", [("inventory",), ("normal", "inventory")])
+def test_a_block_state_left_over_from_1_12_is_no_block(keys: tuple[str, ...]) -> None:
+    made = block({"variants": {key: {"model": "toy:absent"} for key in keys}})
+    assert made.mod.blocks == ()
+    assert made.rows.keys() == {("assets/toy/textures/block/a.png", False)}  # the file is left to leftovers.py
+    named = {"assets/toy/lang/en_us.json": {"block.toy.x": "X"}}
+    state = {"assets/toy/blockstates/x.json": {"variants": {"inventory": {"model": "toy:absent"}}}}
+    assert translate(named | state, *STEPS).id_row("toy:x").outcome == "unsupported"
+
+
 @pytest.mark.parametrize(
     ("name", "content", "outcome"),
     [

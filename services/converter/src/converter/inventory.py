@@ -1,8 +1,8 @@
 """Which blocks and items does the mod add? Read from its resources, since the registry itself is Java code.
 
-A block is a blockstate file or a translation of one; an item an item definition, a translation, or an item model that
-no other model is built on. Called by the pipeline. A file that cannot be read says nothing here: its own translator
-reports it.
+A block is a blockstate file (but for leftovers of Minecraft 1.12) or a translation of one; an item an item definition,
+a translation, or an item model that no other model is built on. Called by the pipeline. A file that cannot be read says
+nothing here: its own translator reports it.
 """
 
 from __future__ import annotations
@@ -25,7 +25,8 @@ def build_mod(files: JarFiles, info: ModInfo) -> Mod:
     namespaces = {found[1] for name in files.names if (found := _NAMESPACE.fullmatch(name))} - {VANILLA}
     bare = Mod(info, files, tuple(sorted(namespaces)), (), ())
     named = _named(bare)
-    blocks = set(_ids(bare, "blockstates")) | named["block"]
+    states = {each for each in _ids(bare, "blockstates") if not _is_left_over(bare, each)}
+    blocks = states | named["block"]
     definitions = set(_ids(bare, "items"))
     # A mod that ships item definitions (1.21.4 and later) lists its items there; models are then only looks.
     models = set() if definitions else _item_models(bare)
@@ -37,6 +38,12 @@ def _ids(mod: Mod, folder: str) -> Iterator[str]:
     for _, namespace, path in mod.under(folder):
         if namespace != VANILLA and path.endswith(".json") and _PATH.fullmatch(path):
             yield f"{namespace}:{path.removesuffix('.json')}"
+
+
+def _is_left_over(mod: Mod, java_id: str) -> bool:
+    """Whether the block state file is one of Minecraft 1.12 for the inventory, which no later version loads."""
+    variants = _read(mod, mod.asset_of(java_id, "blockstates", ".json") or "").get("variants")
+    return isinstance(variants, dict) and "inventory" in variants and variants.keys() <= {"inventory", "normal"}
 
 
 def _named(mod: Mod) -> dict[str, set[str]]:

@@ -108,6 +108,8 @@ def _variants(raw: dict[str, Any], notes: _Notes) -> tuple[_Rule, ...]:
         raise UntranslatableError(f"the block state has more than {_MAX_VARIANTS} variants")
     rules = []
     for key, value in raw.items():
+        if key == "inventory":  # Minecraft 1.12's look of the item; later versions do not read it
+            continue
         condition: dict[str, frozenset[str]] = {}
         for pair in key.split(",") if key not in ("", "normal") else ():
             name, separator, wanted = pair.partition("=")
