@@ -46,7 +46,7 @@ def settings() -> dict[str, str]:
         "TLS_CERT": f"{own}/secrets/tls/server.crt",
         "TLS_KEY": f"{own}/secrets/tls/server.key",
         # All scenarios come from one address; the limits themselves are tested on an NGINX of their own.
-        "API_RATE": "2000",
+        "API_RATE": "10000",
         "UPLOAD_RATE": "6000",
     }
     images = os.environ.get("IMAGES") or _images_of_the_user()
@@ -99,7 +99,7 @@ class Run:
                 self.engine_reason = failure.sentence
         return self.engine_reason
 
-    def prepare(self, stage: Stage) -> None:
+    def prepare(self, stage: Stage) -> Project:
         """Settings and images for both kinds of need; the running stack for those that ask for it."""
         if self.installation is None:
             remove_leftovers()
@@ -108,6 +108,7 @@ class Run:
         if stage.needs == "stack" and not self.is_started:
             self.is_started = True  # even a start that fails half-way leaves something to remove
             stack.start(self.installation)
+        return self.installation
 
     def _browser(self) -> str:
         """The Chromium to drive, installed from Debian where root can be had; empty when there is none."""

@@ -34,7 +34,10 @@ def main() -> int:
     with tempfile.TemporaryDirectory(prefix="bench-") as work:
         for number, name in enumerate(wanted, 1):
             print(f"[{number} of {len(wanted)}] {name}", flush=True)
-            rows += MEASURES[name](stack, Path(work))
+            measured = MEASURES[name](stack, Path(work))
+            for row in measured:
+                print(f"  {row.measure}: {row.value}", flush=True)
+            rows += measured
     print(f"\n{table(rows)}")
     return 0
 

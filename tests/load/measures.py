@@ -63,8 +63,8 @@ def killing(stack: Stack, work: Path) -> list[Row]:
 def throughput(stack: Stack, _work: Path) -> list[Row]:
     """Requests a second through NGINX with TLS, beside a static answer of NGINX and one backend asked directly."""
     nginx, backend = stack.containers("nginx")[0], stack.containers("backend")[0]
-    through = _requests_per_second(nginx, "https://localhost/health/live")
-    static = _requests_per_second(nginx, "https://localhost/health/detailed")
+    through = _requests_per_second(nginx, "https://localhost:443/health/live")
+    static = _requests_per_second(nginx, "https://localhost:443/health/detailed")
     direct = _requests_per_second(backend, "http://127.0.0.1:8000/health/live")
     return [
         Row("NGINX with TLS, answer of its own", f"{static:,.0f} requests/s"),
