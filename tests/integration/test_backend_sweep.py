@@ -8,6 +8,7 @@ import uuid
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+from backend.conversions.repository import SWEEP_LOCK_KEY
 from backend.conversions.tasks import sweep
 from backend.db.engine import Database
 from backend.settings import BackendSettings
@@ -22,6 +23,8 @@ def test_the_sweep_deletes_what_crashes_left_and_nothing_else(
     """Run by the backend every ten minutes; here by hand, with a clock of our own."""
     with backend.visitor() as visitor:
         kept_conversion = uploaded(visitor, sample_jar(tmp_path))
+        failed_conversion = uploaded(visitor, sample_jar(tmp_path))
+    stores.query("UPDATE conversions SET status = 'failed', finished_at = now() WHERE id = %s", failed_conversion)
     settings = BackendSettings(
         environment="development",
         database_host="127.0.0.1",
@@ -38,8 +41,9 @@ def test_the_sweep_deletes_what_crashes_left_and_nothing_else(
         path.write_bytes(b"x")
         os.utime(path, (old, old))
     (stores.objects / "incoming/fresh").write_bytes(b"x")
-    for path in stores.objects.glob(f"tenants/{tenant}/conversions/{kept_conversion}/**/*"):
-        os.utime(path, (old, old))
+    for conversion in (kept_conversion, failed_conversion):
+        for path in stores.objects.glob(f"tenants/{tenant}/conversions/{conversion}/**/*"):
+            os.utime(path, (old, old))
     kept = {file for file in stores.files() if kept_conversion in file} | {"incoming/fresh"}
 
     async def run() -> int:
@@ -50,8 +54,12 @@ def test_the_sweep_deletes_what_crashes_left_and_nothing_else(
             await database.close()
 
     try:
-        assert asyncio.run(run()) == 3
+        with stores.connect() as other_replica, other_replica.transaction():
+            other_replica.execute("SELECT pg_advisory_xact_lock(%s)", [SWEEP_LOCK_KEY])
+            assert asyncio.run(run()) == 0, "one replica at a time"
+        assert asyncio.run(run()) == 4
         assert not stores.files() & {"incoming/stale", "incoming/killed#1", orphan}
+        assert not [file for file in stores.files() if failed_conversion in file]
         assert stores.files() >= kept
     finally:
         (stores.objects / "incoming/fresh").unlink()

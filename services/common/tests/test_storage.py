@@ -139,6 +139,19 @@ async def test_a_sweep_deletes_old_objects_and_unfinished_writes_only(store: Obj
     assert files_under(root) == ["incoming/new", "incoming/running#1", "tenants/old"]
 
 
+async def test_listing_goes_on_while_what_it_lists_is_deleted(store: ObjectStore, root: Path) -> None:
+    names = {f"tenants/{number % 7}/{number}/file" for number in range(1500)}
+    for name in names:
+        (root / name).parent.mkdir(parents=True)
+        (root / name).write_bytes(b"x")
+    seen = set()
+    async for key in store.list_older("tenants/", before=datetime.now(UTC) + timedelta(hours=1)):
+        seen.add(key)
+        await store.delete_prefix(key.rpartition("/")[0] + "/")
+    assert seen == names
+    assert files_under(root) == []
+
+
 async def test_probe_leaves_nothing(store: ObjectStore, root: Path) -> None:
     await store.probe()
     assert files_under(root) == []

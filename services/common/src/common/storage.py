@@ -68,8 +68,8 @@ class ObjectStore(Protocol):
     async def delete_prefix(self, prefix: str) -> int:
         """Delete everything under `prefix` (which ends with `/`); returns how many objects that were."""
 
-    async def list_older(self, prefix: str, *, before: datetime) -> list[str]:
-        """The keys under `prefix` that were last written before a time."""
+    def list_older(self, prefix: str, *, before: datetime) -> AsyncIterator[str]:
+        """The keys under `prefix` that were last written before a time; deleting them meanwhile is fine."""
 
     async def delete_older(self, prefix: str, *, before: datetime) -> int:
         """Delete what was last written under `prefix` before a time, unfinished writes included."""
@@ -168,33 +168,29 @@ class ObstoreStore:
 
     async def delete_prefix(self, prefix: str) -> int:
         keys = [meta["path"] async for batch in obstore.list(self._store, prefix) for meta in batch]
-        await self._delete_all(keys)
+        for key in keys:
+            await self.delete(key)
         return len(keys)
 
-    async def list_older(self, prefix: str, *, before: datetime) -> list[str]:
-        return [
-            meta["path"]
-            async for batch in obstore.list(self._store, prefix)
-            for meta in batch
-            if meta["last_modified"] < before
-        ]
+    async def list_older(self, prefix: str, *, before: datetime) -> AsyncIterator[str]:
+        async for batch in obstore.list(self._store, prefix):
+            for meta in batch:
+                if meta["last_modified"] < before:
+                    yield meta["path"]
 
     async def delete_older(self, prefix: str, *, before: datetime) -> int:
-        keys = await self.list_older(prefix, before=before)
-        await self._delete_all(keys)
-        unfinished = 0
+        count = 0
+        async for key in self.list_older(prefix, before=before):
+            await self.delete(key)
+            count += 1
         if self._local_root is not None:
-            unfinished = await asyncio.to_thread(_delete_unfinished, self._local_root / prefix, before)
-        return len(keys) + unfinished
+            count += await asyncio.to_thread(_delete_unfinished, self._local_root / prefix, before)
+        return count
 
     async def probe(self) -> None:
         key = f"probes/{uuid.uuid4()}"
         await obstore.put_async(self._store, key, b"ok")
         await self.delete(key)
-
-    async def _delete_all(self, keys: list[str]) -> None:
-        for key in keys:
-            await self.delete(key)
 
 
 def _delete_unfinished(directory: Path, before: datetime) -> int:

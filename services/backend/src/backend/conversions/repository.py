@@ -7,11 +7,13 @@ from collections.abc import Collection, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
 
-from sqlalchemy import Uuid, any_, delete, literal, select, tuple_, update
+from sqlalchemy import Boolean, Uuid, any_, delete, func, literal, select, tuple_, update
 from sqlalchemy.dialects.postgresql import ARRAY, insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from backend.conversions.models import Conversion, Tenant
+
+SWEEP_LOCK_KEY = 0x6D6F64706F727473  # "modports"
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,9 +85,14 @@ async def remove(session: AsyncSession, tenant_id: uuid.UUID, conversion_id: uui
     return (await session.execute(statement)).first() is not None
 
 
-async def existing(session: AsyncSession, conversion_ids: Collection[uuid.UUID]) -> set[uuid.UUID]:
-    """Which of these conversions exist, whosever they are; for the sweep of storage."""
-    # One array: a list of parameters would end at 65,535.
-    wanted = literal(list(conversion_ids), ARRAY(Uuid))
-    statement = select(Conversion.id).where(Conversion.id == any_(wanted))
+async def lock_sweep(session: AsyncSession) -> bool:
+    """Take the right to sweep until the transaction ends; False while another replica has it."""
+    statement = select(func.pg_try_advisory_xact_lock(SWEEP_LOCK_KEY, type_=Boolean))
+    return (await session.execute(statement)).scalar_one()
+
+
+async def with_files(session: AsyncSession, conversion_ids: Collection[uuid.UUID]) -> set[uuid.UUID]:
+    """Which of these conversions have files: they exist, whosever they are, and have not failed. For the sweep."""
+    wanted = literal(list(conversion_ids), ARRAY(Uuid))  # one array: one statement, however many there are
+    statement = select(Conversion.id).where(Conversion.id == any_(wanted), Conversion.status != "failed")
     return set((await session.execute(statement)).scalars())

@@ -9,7 +9,7 @@ import asyncio
 import random
 import re
 import uuid
-from collections.abc import Iterable
+from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 
 import psycopg
@@ -32,6 +32,7 @@ LOW_PRIORITY_FROM_BYTES = 25_000_000
 
 SWEEP_EVERY_SECONDS = 600
 SWEEP_AGE = timedelta(hours=1)
+SWEEP_BATCH = 1000
 TENANTS_PREFIX = "tenants/"
 CONVERSION_PREFIX = re.compile(r"tenants/[0-9a-f-]{36}/conversions/([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})/")
 
@@ -62,7 +63,7 @@ async def defer_conversion(session: AsyncSession, conversion_id: uuid.UUID, file
 
 
 async def sweep_for_ever(database: Database, store: ObjectStore) -> None:
-    """Sweep now and then, until cancelled. Started by the lifespan of every replica; deleting twice does no harm."""
+    """Sweep now and then, until cancelled. Started by the lifespan of every replica."""
     while True:
         await asyncio.sleep(SWEEP_EVERY_SECONDS * random.uniform(0.8, 1.2))  # noqa: S311 - spreads the replicas
         try:
@@ -72,27 +73,41 @@ async def sweep_for_ever(database: Database, store: ObjectStore) -> None:
 
 
 async def sweep(database: Database, store: ObjectStore, before: datetime) -> int:
-    """Delete what crashes left in storage before a time: stale uploads, and files of conversions that do not exist.
+    """Delete what crashes left in storage before a time: stale uploads, files of conversions that failed or are gone.
 
-    Returns how many objects that were. No upload lasts as long as `before` lies back, so what is older and has no row
-    will never have one.
+    Returns how many objects that were; 0 while another replica sweeps. No upload lasts as long as `before` lies back,
+    so what is older and has no row will never have one.
     """
-    count = await store.delete_older(INCOMING_PREFIX, before=before)
-    prefixes = conversion_prefixes(await store.list_older(TENANTS_PREFIX, before=before))
+    count = 0
     async with database.transaction() as session:
-        known = await repository.existing(session, prefixes.keys())
-    for conversion_id in prefixes.keys() - known:
-        count += await store.delete_prefix(prefixes[conversion_id])
+        if not await repository.lock_sweep(session):
+            return 0
+        count += await store.delete_older(INCOMING_PREFIX, before=before)
+        async for prefixes in conversion_prefixes(store.list_older(TENANTS_PREFIX, before=before)):
+            keeping = await repository.with_files(session, prefixes.keys())
+            for conversion_id in prefixes.keys() - keeping:
+                count += await store.delete_prefix(prefixes[conversion_id])
     if count:
         log.info("swept storage", objects=count)
     return count
 
 
-def conversion_prefixes(keys: Iterable[str]) -> dict[uuid.UUID, str]:
-    """The prefix of every conversion that one of these storage keys belongs to; other keys are left alone."""
-    found = {}
-    for key in keys:
+async def conversion_prefixes(
+    keys: AsyncIterator[str], batch: int = SWEEP_BATCH
+) -> AsyncIterator[dict[uuid.UUID, str]]:
+    """The prefix of every conversion that one of these storage keys belongs to, `batch` of them at a time.
+
+    Other keys are left alone. The store lists a conversion's keys one after another, so hardly any comes twice.
+    """
+    found: dict[uuid.UUID, str] = {}
+    async for key in keys:
         match = CONVERSION_PREFIX.match(key)
-        if match is not None:
-            found[uuid.UUID(match.group(1))] = match.group(0)
-    return found
+        if match is None:
+            continue
+        conversion_id = uuid.UUID(match.group(1))
+        if len(found) == batch and conversion_id not in found:
+            yield found
+            found = {}
+        found[conversion_id] = match.group(0)
+    if found:
+        yield found
