@@ -9,19 +9,14 @@ import argparse
 import os
 import subprocess
 
-from scripts import console, stack, test, venv
+from scripts import console, images, stack, test, venv
+from scripts.image_catalog import LOCAL_BASE, REGISTRY_BASE
 from scripts.process import ROOT
+from scripts.project import LOCAL_IMAGES_FILE
 from scripts.stages import Stage
 
 LIMIT_SECONDS = 3600
 BENCH = Stage("bench", ("tests/load",), LIMIT_SECONDS, needs="stack")
-
-
-def build_load_generator() -> None:
-    """The image with wrk, on the base that the other images were built from."""
-    command = ("docker", "buildx", "build", "--load", "--tag", "modporter/load:local", "images/load")
-    with console.step("Building the load generator"):
-        subprocess.run(command, cwd=ROOT, check=True, capture_output=True, timeout=300)
 
 
 def main() -> int:
@@ -31,8 +26,10 @@ def main() -> int:
     stack.open_engine()
     run = test.Run()
     with test.torn_down(run, []):
-        run.prepare(BENCH)
-        build_load_generator()
+        installation = run.prepare(BENCH)
+        # wrk, on the base that the other images were built from.
+        is_local = LOCAL_IMAGES_FILE in installation.compose_files
+        images.build_missing(["load"], LOCAL_BASE if is_local else REGISTRY_BASE)
         command = [str(venv.PYTHON), "-m", "tests.load.bench", "--only", os.environ.get("ONLY", "")]
         return subprocess.run(command, cwd=ROOT, env=run.environment, check=False, timeout=LIMIT_SECONDS).returncode
 

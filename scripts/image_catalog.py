@@ -34,6 +34,7 @@ class Image:
     target: str = ""
     after: str = ""  # an image whose build makes this one's layers: building both at once would do the work twice
     replaces_upstream: bool = False  # built only where no registry answers
+    is_optional: bool = False  # no part of the stack: built only when it is named
 
     @property
     def tag(self) -> str:
@@ -53,8 +54,10 @@ CATALOG = (
     Image("nginx", "images/nginx/Dockerfile", 13, replaces_upstream=True),
     Image("pgbouncer", "images/pgbouncer/Dockerfile", 9, replaces_upstream=True),
     Image("redis", "images/redis/Dockerfile", 5, replaces_upstream=True),
+    Image("load", "images/load/Dockerfile", 5, is_optional=True),
 )
 BY_NAME = {image.name: image for image in CATALOG}
+STACK = tuple(image.name for image in CATALOG if not image.is_optional)
 
 
 def instructions(dockerfile: str) -> list[str]:

@@ -18,6 +18,7 @@ from scripts.image_catalog import (
     LABEL,
     LOCAL_BASE,
     REGISTRY_BASE,
+    STACK,
     Image,
     built_hashes,
     inputs_hash,
@@ -44,12 +45,12 @@ def prepare(
     auto: bool = False,
     rebuild: bool = False,
 ) -> Mode:
-    """Bring every image (or only the named ones) up to date. Returns the mode that it ended with.
+    """Bring every image of the stack (or only the named ones) up to date. Returns the mode that it ended with.
 
     `compose` is the command that renders the production file with its settings. With `auto`, a registry that answers
     but does not deliver (rate limits, missing tags) is given up for `local`. `rebuild` builds what is up to date too.
     """
-    names = list(only) or list(BY_NAME)
+    names = list(only) or list(STACK)
     if mode == "registry":
         wanted = [name for name in names if name in COMPONENTS]
         if not wanted or registry.pull(compose, wanted):

@@ -11,7 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from scripts import apt, dotenv, engine, env, images, plugins, ports, preflight, project, secret_files, tls
-from scripts.image_catalog import BY_NAME, LOCAL_BASE, REGISTRY_BASE
+from scripts.image_catalog import LOCAL_BASE, REGISTRY_BASE, STACK
 from scripts.preflight import Facts, TakenPort
 from scripts.process import can_be_root, output, relative
 from scripts.project import EXAMPLE, LOCAL_IMAGES_FILE, Project
@@ -105,9 +105,9 @@ def image_source(installation: Project) -> str:
 
 def missing_images(source: str, *, is_running: bool) -> list[str]:
     """Names of the images that are to be built (or pulled) first."""
-    names = images.OURS if source == "registry" else tuple(BY_NAME)
+    names = [name for name in STACK if source != "registry" or name in images.OURS]
     if not is_running:
-        return list(names)
+        return names
     return [image.name for image in images.outdated(names, REGISTRY_BASE if source == "registry" else LOCAL_BASE)]
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from scripts import image_catalog
+from scripts import image_catalog, images, look
 from scripts.image_catalog import BY_NAME, CATALOG, LOCAL_BASE, REGISTRY_BASE, Image
 
 
@@ -98,3 +98,12 @@ def test_an_image_comes_with_all_that_it_is_built_from() -> None:
 def test_the_longest_chain_counts_every_build_on_it() -> None:
     longest = image_catalog.chain_seconds(BY_NAME["python"], CATALOG, LOCAL_BASE)
     assert longest == sum(BY_NAME[name].seconds for name in ("python", "python-build", "ai-engine"))
+
+
+def test_the_load_generator_is_in_the_catalog_and_built_only_when_it_is_named() -> None:
+    assert "load" not in image_catalog.STACK
+    for source in ("registry", "local", "auto"):
+        assert "load" not in look.missing_images(source, is_running=False)
+    assert "load" in images.OURS  # no registry has it
+    assert image_catalog.select(["load"], REGISTRY_BASE) == [BY_NAME["load"]]
+    assert image_catalog.select(["load"], LOCAL_BASE) == [BY_NAME["base"], BY_NAME["load"]]
