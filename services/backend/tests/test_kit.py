@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import uuid
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime
 
 import pytest
 from hypothesis import given
@@ -10,19 +12,20 @@ from hypothesis import strategies as st
 from starlette.requests import Request
 from starlette.responses import Response
 
+from backend.conversions.service import parse_cursor
 from backend.conversions.tasks import conversion_prefixes
 from backend.kit.downloads import content_disposition, matches, parse_range, safe_stem
-from backend.kit.pagination import decode_cursor, encode_cursor
+from backend.kit.pagination import MAX_NUMBER, decode_cursor, encode_cursor
 from backend.kit.rate_limit import client_network
 from backend.kit.session_cookie import COOKIE, SessionCookie
 from backend.ledger.endpoints import prefers_csv
 from backend.ledger.service import harmless, to_csv
 from backend.settings import BackendSettings
 from common.problems import Problem
-from common.storage import conversion_prefix, upload_key
+from common.storage import addon_key, conversion_prefix, upload_key
 
 
-@given(st.text(max_size=50), st.integers())
+@given(st.text(max_size=50), st.integers(0, MAX_NUMBER))
 def test_a_cursor_brings_back_what_went_in(text: str, number: int) -> None:
     assert decode_cursor(encode_cursor([text, number]), [str, int]) == [text, number]
 
@@ -34,9 +37,24 @@ def test_any_other_cursor_is_refused(text: str) -> None:
     assert caught.value.code == "bad_cursor"
 
 
-def test_a_boolean_is_no_number() -> None:
-    with pytest.raises(Problem):
-        decode_cursor(encode_cursor([True]), [int])
+@pytest.mark.parametrize("forged", [True, -1, MAX_NUMBER + 1, 10**300])
+def test_what_is_no_position_is_refused(forged: int) -> None:
+    with pytest.raises(Problem) as caught:
+        decode_cursor(encode_cursor([forged]), [int])
+    assert caught.value.code == "bad_cursor"
+
+
+def test_a_moment_is_taken_to_utc() -> None:
+    cursor = encode_cursor(["2026-01-02T00:00:00+23:59", str(uuid.UUID(int=7))])
+    assert parse_cursor(cursor) == (datetime(2026, 1, 1, 0, 1, tzinfo=UTC), uuid.UUID(int=7))
+    assert parse_cursor(cursor)[0].tzinfo is UTC
+
+
+@pytest.mark.parametrize("forged", ["0001-01-01T00:00:00+23:59", "9999-12-31T23:59:59-23:59", "2026-01-01", "x"])
+def test_a_moment_that_cannot_be_is_refused(forged: str) -> None:
+    with pytest.raises(Problem) as caught:
+        parse_cursor(encode_cursor([forged, str(uuid.UUID(int=7))]))
+    assert caught.value.code == "bad_cursor"
 
 
 @given(size=st.integers(1, 1000), first=st.integers(0, 1200), length=st.integers(0, 1200))
@@ -149,7 +167,20 @@ def test_the_cookie_is_secure_in_production(settings: BackendSettings) -> None:
     assert "HttpOnly" in cookie_of(production, uuid.uuid4())
 
 
-def test_the_sweep_only_knows_keys_of_conversions() -> None:
+async def listing(*keys: str) -> AsyncIterator[str]:
+    for key in keys:
+        yield key
+
+
+async def test_the_sweep_only_knows_keys_of_conversions() -> None:
     tenant, conversion = uuid.uuid4(), uuid.uuid4()
     keys = [upload_key(tenant, conversion), f"tenants/{tenant}/other", "tenants/x/conversions/../y", "incoming/a"]
-    assert conversion_prefixes(keys) == {conversion: conversion_prefix(tenant, conversion)}
+    found = [batch async for batch in conversion_prefixes(listing(*keys))]
+    assert found == [{conversion: conversion_prefix(tenant, conversion)}]
+
+
+async def test_the_sweep_asks_for_one_batch_at_a_time() -> None:
+    tenant, conversions = uuid.uuid4(), [uuid.uuid4() for _ in range(5)]
+    keys = [key(tenant, each) for each in conversions for key in (upload_key, addon_key)]
+    found = [list(batch) async for batch in conversion_prefixes(listing(*keys), batch=2)]
+    assert found == [conversions[:2], conversions[2:4], conversions[4:]]

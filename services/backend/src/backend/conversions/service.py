@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from datetime import datetime
+from datetime import UTC, datetime
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -58,8 +58,9 @@ def parse_cursor(cursor: str) -> tuple[datetime, uuid.UUID]:
         moment = datetime.fromisoformat(str(created_at))
         if moment.tzinfo is None:
             raise ValueError("a moment without a time zone")
-        return moment, uuid.UUID(str(conversion_id))
-    except ValueError as error:
+        # In UTC, because Postgres knows fewer offsets than Python does.
+        return moment.astimezone(UTC), uuid.UUID(str(conversion_id))
+    except (ValueError, OverflowError) as error:
         raise errors.bad_cursor() from error
 
 

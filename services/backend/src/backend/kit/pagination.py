@@ -12,6 +12,9 @@ from fastapi import Request
 
 from backend import errors
 
+# Numbers in cursors are positions, in columns of this width.
+MAX_NUMBER = 2**31 - 1
+
 
 def encode_cursor(values: Sequence[str | int]) -> str:
     """The last row's sort values as one URL-safe word."""
@@ -19,12 +22,17 @@ def encode_cursor(values: Sequence[str | int]) -> str:
 
 
 def decode_cursor(cursor: str, types: Sequence[type]) -> list[str | int]:
-    """The sort values of a cursor, of exactly these types. Raises the bad_cursor problem."""
+    """The sort values of a cursor, of exactly these types; numbers go from 0 to MAX_NUMBER.
+
+    Raises the bad_cursor problem.
+    """
     try:
         values = json.loads(base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)))
     except (ValueError, binascii.Error, RecursionError) as error:
         raise errors.bad_cursor() from error
     if not isinstance(values, list) or [type(value) for value in values] != list(types):
+        raise errors.bad_cursor()
+    if not all(0 <= value <= MAX_NUMBER for value in values if isinstance(value, int)):
         raise errors.bad_cursor()
     return values
 
