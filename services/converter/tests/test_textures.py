@@ -6,6 +6,7 @@ import io
 import struct
 import zlib
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -14,9 +15,12 @@ from PIL import Image
 
 from converter import BadFile, Limits, Result
 from converter.gates.addon import open_addon
+from converter.translate.blocks import translate_blocks
+from converter.translate.items import translate_items
 from converter.translate.png import check, decode, encode, first_frame
-from converter.translate.textures import Animation, read_animation
-from tests.fixtures.sample_mod import DAMAGES, RED, png, png_file
+from converter.translate.textures import Animation, read_animation, translate_textures
+from tests.fixtures.sample_mod import DAMAGES, GOLD, RED, png, png_file
+from tests.fixtures.small_mod import SOLID, translate
 
 LIMITS = Limits()
 PIXELS_16 = b"".join(b"\0" + bytes(RED) * 16 for _ in range(16))
@@ -154,3 +158,50 @@ def test_a_broken_texture_is_an_error_row_and_in_no_pack(damage: str, damaged: R
     with open_addon(damaged.addon) as addon:
         assert not any(each.endswith(f"/{Path(name).name}") for each in addon.names)
         assert f"gemcraft:{Path(name).stem}" not in addon.item_textures
+
+
+def test_the_folder_and_not_the_name_says_what_a_texture_is_for() -> None:
+    strip = png_file(16, 32, zlib.compress(PIXELS_16 * 2))
+    folder = "assets/items/textures/block/items"
+    made = translate({f"{folder}/lava.png": strip, f"{folder}/lava.png.mcmeta": {"animation": {}}}, translate_textures)
+    assert made.produced.terrain_textures == {"items:items-lava": "textures/items/blocks/items/lava"}
+    assert made.file_row(f"{folder}/lava.png.mcmeta").outcome == "converted"
+
+
+def test_textures_of_one_bedrock_name_are_numbered_and_both_shown() -> None:
+    folder = "assets/toy"
+    files = {f"{folder}/textures/{name}.png": SOLID for name in ("block/a/b", "block/a-b", "block/_c", "block/c")}
+    files |= {f"{folder}/textures/{name}.png": png(16, 16, GOLD) for name in ("item/g", "items/g")}
+    for number, texture in enumerate(("a/b", "a-b", "_c", "c")):
+        model = {"parent": "block/cube_all", "textures": {"all": f"toy:block/{texture}"}}
+        files[f"{folder}/models/block/m{number}.json"] = model
+        files[f"{folder}/blockstates/m{number}.json"] = {"variants": {"": {"model": f"toy:block/m{number}"}}}
+    for name in ("item", "items"):
+        model = {"parent": "item/generated", "textures": {"layer0": f"toy:{name}/g"}}
+        files[f"{folder}/models/item/{name}.json"] = model
+    made = translate(files, translate_textures, translate_blocks, translate_items)
+    assert {row.outcome for row in made.rows.values()} == {"converted"}
+    produced = made.produced
+    assert len(set(produced.textures.values())) == 6
+    for number, texture in enumerate(("a/b", "a-b", "_c", "c")):
+        shown = made.json(f"BP/blocks/toy/m{number}.json")["minecraft:block"]["components"]
+        key = shown["minecraft:material_instances"]["*"]["texture"]
+        assert produced.terrain_textures[key] == produced.textures[f"toy:block/{texture}"]
+    for name in ("item", "items"):
+        key = made.json(f"BP/items/toy/{name}.json")["minecraft:item"]["components"]["minecraft:icon"]
+        assert produced.item_textures[key] == produced.textures[f"toy:{name}/g"]
+    assert (len(produced.terrain_textures), len(produced.item_textures)) == (4, 2)
+
+
+def test_no_path_is_longer_than_bedrock_takes() -> None:
+    stem = "/".join(["a_very_long_folder_name"] * 6)
+    files: dict[str, Any] = {}
+    for end in "ab":
+        files[f"assets/toy/textures/item/{stem}/{end}.png"] = SOLID
+        layers = {"layer0": f"toy:item/{stem}/{end}", "layer1": f"toy:item/{stem}/{end}"}
+        name = "n" * 120 + end
+        files[f"assets/toy/models/item/{name}.json"] = {"parent": "item/generated", "textures": layers}
+    made = translate(files, translate_textures, translate_items)
+    paths = [file.path for file in made.produced.files]
+    assert len(paths) == len(set(paths)) == 6
+    assert max(len(path.partition("/")[2]) for path in paths) <= 100

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Container
 
 from converter.model import split_id
 
@@ -15,13 +16,18 @@ def assign_bedrock_ids(java_ids: tuple[str, ...]) -> dict[str, str]:
     assigned: dict[str, str] = {}
     for java_id in sorted(java_ids):
         namespace, path = split_id(java_id)
-        plain = f"{bedrock_name(namespace)}:{bedrock_name(path)}"
-        unique, number = plain, 2
-        while unique in taken:
-            unique, number = f"{plain}_{number}", number + 1
+        unique = unused(f"{bedrock_name(namespace)}:{bedrock_name(path)}", taken)
         taken.add(unique)
         assigned[java_id] = unique
     return assigned
+
+
+def unused(name: str, *taken: Container[str]) -> str:
+    """`name`, with the first number from 2 on that makes it one that none of `taken` has."""
+    unique, number = name, 2
+    while any(unique in each for each in taken):
+        unique, number = f"{name}_{number}", number + 1
+    return unique
 
 
 def bedrock_name(name: str) -> str:

@@ -22,7 +22,7 @@ from converter.bedrock.geometry import (
     is_flat,
     transformation,
 )
-from converter.bedrock.names import bedrock_name, texture_key
+from converter.bedrock.names import bedrock_name, texture_key, unused
 from converter.errors import BadFile
 from converter.java.blockstates import Appearance
 from converter.java.models import BlockModel, Face, UntranslatableError, load_model
@@ -61,6 +61,12 @@ class LookMaker:
     _names: set[str] = field(default_factory=set)
     _looks: dict[tuple[Appearance, ...], Look] = field(default_factory=dict)
     _methods: dict[str, RenderMethod] = field(default_factory=dict)
+    _keys: dict[str, str] = field(init=False)
+    """Path of a texture in the resource pack -> its key in terrain_texture.json."""
+
+    def __post_init__(self) -> None:
+        made = self.context.produced.terrain_textures
+        self._keys = {place: key for key, place in made.items() if isinstance(place, str)}
 
     def look(self, appearances: tuple[Appearance, ...]) -> Look:
         """The look of one or several models together. Raises UntranslatableError or BadFile."""
@@ -146,14 +152,12 @@ class LookMaker:
 
     def _terrain_key(self, texture: str) -> str:
         """The texture's key in terrain_texture.json. A texture of an item that a block shows gets one of its own."""
-        place = self.context.produced.textures[texture]
-        for key in (texture_key(texture), f"{texture_key(texture)}.block"):
-            known = self.context.produced.terrain_textures.get(key, self.terrain_textures.get(key, place))
-            if known == place:
-                if key not in self.context.produced.terrain_textures:
-                    self.terrain_textures[key] = place
-                return key
-        raise BadFile(f"the Bedrock name of its texture {texture} is taken by another texture")
+        produced = self.context.produced
+        place = produced.textures[texture]
+        if place not in self._keys:
+            self._keys[place] = unused(texture_key(texture), produced.terrain_textures, self.terrain_textures)
+            self.terrain_textures[self._keys[place]] = place
+        return self._keys[place]
 
     def _method(self, texture: str) -> RenderMethod:
         """How to draw the texture, by its real alpha: none, all or nothing, or shades."""

@@ -10,12 +10,13 @@ from typing import Any
 
 from PIL import Image
 
-from converter.bedrock.names import atlas_key, bedrock_name, texture_key
+from converter.bedrock.names import atlas_key, bedrock_name, unused
 from converter.errors import BadFile
 from converter.ledger import Outcome, Row
 from converter.model import VANILLA, Mod, split_id
 from converter.translate.base import AddonFile, Context, Translation
 from converter.translate.item_looks import Look, NoLook, find_look, inherited_models
+from converter.translate.paths import addon_path, texture_place
 from converter.translate.png import decode, dimensions, encode, first_frame
 
 FORMAT_VERSION = "1.21.100"
@@ -33,6 +34,10 @@ class _Work:
     made: Translation = field(default_factory=Translation)
     fates: dict[str, Row] = field(default_factory=dict)
     flipbooks: set[str] = field(default_factory=set)
+    keys: dict[str, str] = field(default_factory=dict)
+    """Path of a texture in the resource pack -> its key in item_texture.json."""
+    places: set[str] = field(default_factory=set)
+    """Paths of textures that are taken."""
     by_name: dict[str, list[str]] = field(default_factory=dict)
     block_models: dict[str, tuple[str, ...]] = field(default_factory=dict)
     """Model file that blocks show -> what was made of it, those blocks' files among them."""
@@ -42,6 +47,8 @@ def translate_items(mod: Mod, context: Context) -> Translation:
     """BP/items/**, icons made of several layers; rows as the module says."""
     work = _Work(mod, context)
     work.flipbooks = {entry["flipbook_texture"] for entry in context.produced.flipbooks}
+    work.keys = {place: key for key, place in context.produced.item_textures.items()}
+    work.places = set(context.produced.textures.values())
     for texture in context.produced.textures:
         namespace, path = split_id(texture)
         if path.startswith(("item/", "items/")):
@@ -101,21 +108,16 @@ def _icon(work: _Work, java_id: str, layers: list[str]) -> str:
     """The key of the item's icon; makes a picture where one of the jar does not do as it is."""
     produced, layer = work.context.produced, layers[0]
     place = produced.textures[layer]
-    if len(layers) == 1 and produced.item_textures.get(texture_key(layer)) == place:
-        return texture_key(layer)
+    if len(layers) == 1 and place in work.keys:
+        return work.keys[place]
     namespace, path = split_id(java_id)
-    key = _free_key(work, atlas_key(namespace, f"icon/{path}"))
+    key = unused(atlas_key(namespace, f"icon/{path}"), produced.item_textures, work.made.item_textures)
     if len(layers) > 1 or place in work.flipbooks:
-        place = f"textures/{bedrock_name(namespace)}/items/icons/{key.partition(':icon-')[2]}"
+        name = f"icons/{key.partition(':icon-')[2]}"
+        place = texture_place(f"{bedrock_name(namespace)}/items", name, work.places)
+        work.places.add(place)
         work.made.files.append(AddonFile(f"RP/{place}.png", _composite(work, layers)))
     work.made.item_textures[key] = place
-    return key
-
-
-def _free_key(work: _Work, wanted: str) -> str:
-    key, number = wanted, 2
-    while key in work.context.produced.item_textures or key in work.made.item_textures:
-        key, number = f"{wanted}_{number}", number + 1
     return key
 
 
@@ -145,7 +147,7 @@ def _write(work: _Work, java_id: str, key: str, look: Look) -> str:
     if look.handheld:
         components["minecraft:hand_equipped"] = True
     namespace, _, name = identifier.partition(":")
-    path = f"BP/items/{namespace}/{name}.json"
+    path = addon_path(f"BP/items/{namespace}", name, ".json")
     item = {
         "description": {"identifier": identifier, "menu_category": {"category": "items"}},
         "components": components,

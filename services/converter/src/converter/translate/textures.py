@@ -11,11 +11,12 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
-from converter.bedrock.names import bedrock_name, texture_key
+from converter.bedrock.names import bedrock_name, texture_key, unused
 from converter.errors import BadFile
 from converter.ledger import Row
 from converter.model import VANILLA, Mod
 from converter.translate.base import AddonFile, Context, FromJar, Translation
+from converter.translate.paths import texture_place
 from converter.translate.png import check, decode, dimensions, encode, first_frame
 
 FLIPBOOKS = "RP/textures/flipbook_textures.json"
@@ -37,6 +38,7 @@ class Animation:
 def translate_textures(mod: Mod, context: Context) -> Translation:
     """Files, keys, flipbooks; rows of textures/item/**, textures/block/** and of the animations beside them."""
     made = Translation()
+    taken: set[str] = set()
     for name, namespace, path in mod.under(*(f"textures/{folder}" for folder in _FOLDERS)):
         if namespace == VANILLA or not name.endswith((".png", ".png.mcmeta")):
             continue
@@ -44,7 +46,7 @@ def translate_textures(mod: Mod, context: Context) -> Translation:
         if not _JAVA_PATH.fullmatch(path):
             made.rows.append(Row(name, mod.files.kind(name), "ignored", _INVALID_NAME))
         elif name.endswith(".png"):
-            _translate_texture(mod, context, made, name, f"{namespace}:{folder}/{path.removesuffix('.png')}")
+            _translate_texture(mod, context, made, taken, name, f"{namespace}:{folder}/{path.removesuffix('.png')}")
         elif name.removesuffix(".mcmeta") not in mod.files:
             made.rows.append(Row(name, "texture_animation", "ignored", "It animates a texture that is not in the jar."))
     return made
@@ -59,28 +61,31 @@ def belongs_to_textures(name: str) -> bool:
     return parts[0] == "assets" and parts[2:3] == ["textures"] and len(parts) > 4 and parts[3] in _FOLDERS
 
 
-def _translate_texture(mod: Mod, context: Context, made: Translation, name: str, texture: str) -> None:
+def _translate_texture(mod: Mod, context: Context, made: Translation, taken: set[str], name: str, texture: str) -> None:
     animation_name = f"{name}.mcmeta"
     if animation_name not in mod.files:
         animation_name = ""
-    place = _place(texture)
-    keys = made.item_textures if place.startswith("textures/") and "/items/" in place else made.terrain_textures
-    key = texture_key(texture)
     try:
         data = mod.files.read(name)
         check(data, context.options.limits)
-        if key in keys:
-            raise BadFile(f"its Bedrock name {key} is already taken by another texture")
     except BadFile as error:
         made.rows.append(Row(name, "texture", "error", f"The texture cannot be used: {error.reason}."))
         if animation_name:
             reason = "The texture that it animates cannot be used."
             made.rows.append(Row(animation_name, "texture_animation", "unsupported", reason))
         return
+    namespace, _, path = texture.partition(":")
+    folder, _, rest = path.partition("/")
+    kept = "/".join(bedrock_name(part) for part in rest.split("/"))
+    is_item = _FOLDERS[folder] == "items"
+    keys: dict[str, Any] = made.item_textures if is_item else made.terrain_textures
+    place = texture_place(f"{bedrock_name(namespace)}/{_FOLDERS[folder]}", kept, taken)
+    key = unused(texture_key(texture), keys)
+    taken.add(place)
     made.textures[texture] = place
     keys[key] = place
     if animation_name:
-        _translate_animated(mod, context, made, data, _Texture(name, animation_name, place, key))
+        _translate_animated(mod, context, made, data, _Texture(name, animation_name, place, key, is_item))
     else:
         made.files.append(AddonFile(f"RP/{place}.png", FromJar(name)))
         made.rows.append(Row(name, "texture", "converted", outputs=(f"RP/{place}.png",)))
@@ -94,14 +99,11 @@ class _Texture:
     animation_name: str
     place: str
     key: str
+    is_item: bool
 
     @property
     def output(self) -> str:
         return f"RP/{self.place}.png"
-
-    @property
-    def is_item(self) -> bool:
-        return "/items/" in self.place
 
 
 def _translate_animated(mod: Mod, context: Context, made: Translation, data: bytes, texture: _Texture) -> None:
@@ -187,10 +189,3 @@ def _whole(raw: Any, what: str, *, least: int = 1) -> int:
     if isinstance(raw, bool) or not isinstance(raw, int) or not least <= raw <= 100_000:
         raise BadFile(f"`{what}` is not a whole number of at least {least}")
     return raw
-
-
-def _place(texture: str) -> str:
-    """Path in the resource pack without suffix: "ns:item/a/b" -> "textures/ns/items/a/b"."""
-    namespace, _, path = texture.partition(":")
-    folder, *rest = path.split("/")
-    return "/".join(["textures", bedrock_name(namespace), _FOLDERS[folder], *(bedrock_name(part) for part in rest)])
