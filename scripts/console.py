@@ -35,6 +35,7 @@ class Step:
 
     def __init__(self, title: str) -> None:
         self.title = title
+        self.is_good = True  # whether a body that comes to its end says ok
         self._detail = ""
         self._started = time.monotonic()
         self._printed = self._started
@@ -115,7 +116,7 @@ def step(title: str) -> Iterator[Step]:
     except BaseException:
         current._end("FAIL", _RED)
         raise
-    current._end("ok", _GREEN)
+    current._end(*(("ok", _GREEN) if current.is_good else ("FAIL", _RED)))
 
 
 def say(text: str = "") -> None:

@@ -71,6 +71,7 @@ def run(stage: Stage, environment: Mapping[str, str]) -> Result:
         status = _watched(command, {**environment, "COVERAGE_FILE": str(COVERAGE_DATA)}, log, stage.limit_seconds, step)
         result = _read(stage.name, report, status, step.seconds)
         step.note(f"{result.passed} passed, {result.failed} failed, {result.skipped} skipped")
+        step.is_good = not result.failed
     if result.failed:
         console.say(tail(log, FAILURE_LINES))
         console.say(f"     the whole log is {relative(log)}")

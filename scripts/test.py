@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import shlex
 import shutil
 import signal
 import subprocess
@@ -139,6 +140,14 @@ def test_environment(installation: Project) -> dict[str, str]:
     }
 
 
+def exports(installation: Project) -> str:
+    """The lines for a shell in which `.venv/bin/pytest tests/e2e` finds the stack that was kept."""
+    found = test_environment(installation).items()
+    return "\n".join(
+        f"export {name}={shlex.quote(value)}" for name, value in found if name.startswith("MODPORTER_TEST_")
+    )
+
+
 def remove_leftovers() -> None:
     """Remove containers, networks and data of exactly the test project, and its settings and secrets."""
     name = settings()["COMPOSE_PROJECT_NAME"]
@@ -188,6 +197,7 @@ def torn_down(run: Run, results: list[Result]) -> Iterator[None]:
                 keep_logs(run.installation)
             if os.environ.get("KEEP") == "1":
                 console.say(f"     kept: {run.installation.base_url} (KEEP=1); the next `make test` removes it")
+                console.say(f"     for pytest by hand:\n{exports(run.installation)}")
             else:
                 with console.step("Removing the test stack and its data"):
                     remove_leftovers()

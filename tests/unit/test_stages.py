@@ -1,12 +1,14 @@
 """make test: what counts as passed, failed and skipped, and that nothing fails silently."""
 
 import os
+import shlex
 from pathlib import Path
 
 import pytest
 
 from scripts import console, stages, venv
 from scripts import test as make_test
+from scripts.project import Project
 from scripts.stages import Result, Stage
 
 
@@ -27,7 +29,7 @@ def run(folder: Path, text: str, limit_seconds: float = 60) -> Result:
     return stages.run(Stage("sample", ("cases",), limit_seconds), dict(os.environ))
 
 
-def test_results_are_counted_and_the_log_and_report_are_kept(folder: Path) -> None:
+def test_results_are_counted_and_the_log_and_report_are_kept(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     result = run(
         folder,
         "import pytest\n"
@@ -40,6 +42,7 @@ def test_results_are_counted_and_the_log_and_report_are_kept(folder: Path) -> No
         "def test_error(broken): pass\n",
     )
     assert (result.passed, result.failed, result.skipped) == (1, 2, 1)
+    assert "FAIL sample tests - 1 passed, 2 failed, 1 skipped" in capsys.readouterr().out
     assert "assert 1 == 2" in (folder / "artifacts" / "sample.log").read_text()
     assert (folder / "artifacts" / "sample.xml").exists()
 
@@ -83,6 +86,19 @@ def test_the_test_installation_shares_nothing_with_the_users(monkeypatch: pytest
     assert chosen["COMPOSE_PROJECT_NAME"] == "modporter-test"
     assert {chosen["HTTP_PORT"], chosen["HTTPS_PORT"]}.isdisjoint({"80", "443"})
     assert all(chosen[key].startswith("./.state/test/") for key in ("SECRETS_DIR", "TLS_CERT", "TLS_KEY"))
+
+
+def test_a_kept_stack_tells_a_shell_all_that_the_tests_read(tmp_path: Path) -> None:
+    values = {
+        "COMPOSE_PROJECT_NAME": "p",
+        "DOMAIN": "localhost",
+        "HTTPS_PORT": "18443",
+        "SECRETS_DIR": f"{tmp_path}/a b",
+    }
+    lines = make_test.exports(Project(tmp_path / ".env", values)).splitlines()
+    names = {line.removeprefix("export MODPORTER_TEST_").partition("=")[0] for line in lines}
+    assert names == {"BASE_URL", "CA", "PROJECT", "ENV_FILE"}
+    assert shlex.split(lines[1])[1].startswith(f"MODPORTER_TEST_CA={tmp_path}/a b/")
 
 
 def test_one_package_is_cut_out_of_a_lock_file() -> None:
