@@ -1,6 +1,7 @@
 """Removes the containers, networks and data of the installation: `make clean`. Asks before it does.
 
-Settings, passwords, certificate and images stay, so that the next `make up` is quick and starts empty.
+Settings, passwords, certificate and images stay, so that the next `make up` is quick and starts empty. Whether a
+registry answers is asked anew.
 """
 
 from __future__ import annotations
@@ -8,7 +9,7 @@ from __future__ import annotations
 import os
 import sys
 
-from scripts import console, project
+from scripts import console, project, registry
 from scripts.process import ROOT
 
 DOWN_SECONDS = 180
@@ -35,6 +36,7 @@ def main() -> int:
     found = project.volumes(name)
     running = len(project.containers(name))
     if not found and not running:
+        registry.forget()
         console.say(f"{name} has no containers and no data here; nothing to remove.")
         return 0
     console.say(f"This removes {running} containers and, for good, the data of {name}:")
@@ -43,6 +45,7 @@ def main() -> int:
     if not is_confirmed(name):
         console.say("Nothing was removed.")
         return 1
+    registry.forget()
     with console.step("Removing containers, networks and data"):
         status = installation.compose(
             "--progress", "quiet", "down", "--volumes", "--remove-orphans", timeout_seconds=DOWN_SECONDS

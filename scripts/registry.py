@@ -37,9 +37,16 @@ def resolve(requested: str) -> Mode:
 
 
 def remember(mode: Mode) -> None:
-    """Keep the answer for later runs; `make clean` or IMAGES=registry|local in .env overrule it."""
+    """Keep the answer for later runs; IMAGES=registry|local in .env overrules it, and `make clean` forgets it."""
     STATE.mkdir(exist_ok=True)
     _REMEMBERED.write_text(f"{mode}\n")
+    if mode == "local":
+        console.say("     From now on images are built here. Set IMAGES=registry in .env to pull them instead.")
+
+
+def forget() -> None:
+    """Ask again at the next run."""
+    _REMEMBERED.unlink(missing_ok=True)
 
 
 def _recall() -> Mode | None:

@@ -50,11 +50,20 @@ def test_a_silent_network_is_not_waited_for(docker: Path) -> None:
     assert time.monotonic() - started < 5
 
 
-def test_the_answer_is_remembered_and_a_choice_overrules_it(docker: Path) -> None:
+def test_the_answer_is_remembered_and_a_choice_overrules_it(docker: Path, capsys: pytest.CaptureFixture[str]) -> None:
     play(docker, NOT_HERE + "exit 1\n")
     assert registry.resolve("auto") == "local"
+    assert "IMAGES=registry in .env" in capsys.readouterr().out
     play(docker, NOT_HERE + "echo 'trixie-slim: Pulling from library/debian'\n")
     assert registry.resolve("auto") == "local"
     assert registry.resolve("registry") == "registry"
     registry.remember("registry")
+    assert registry.resolve("auto") == "registry"
+
+
+def test_a_forgotten_answer_is_asked_for_again(docker: Path) -> None:
+    play(docker, NOT_HERE + "exit 1\n")
+    assert registry.resolve("auto") == "local"
+    play(docker, NOT_HERE + "echo 'trixie-slim: Pulling from library/debian'\n")
+    registry.forget()
     assert registry.resolve("auto") == "registry"
