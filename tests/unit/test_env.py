@@ -1,9 +1,15 @@
 """make init: values that cannot work are named with their line; nothing that exists is overwritten."""
 
 from pathlib import Path
+from typing import Annotated
 
 import pytest
+from pydantic import TypeAdapter, ValidationError
+from pydantic_settings import BaseSettings
 
+from ai_engine.settings import Settings as AiEngineSettings
+from backend.settings import BackendSettings
+from frontend.settings import FrontendSettings
 from scripts import console, dotenv, env, project
 from scripts.process import ROOT
 from scripts.project import LOCAL_IMAGES_FILE, PRODUCTION_FILE, Project
@@ -43,6 +49,29 @@ def test_a_value_that_cannot_work_is_named_with_its_line(key: str, bad: str) -> 
     line = text.splitlines().index(f"{key}={bad}") + 1
     (sentence,) = env.bad_values(text, {})
     assert sentence.startswith(f".env line {line}: {key}={bad} ")
+
+
+@pytest.mark.parametrize(
+    ("key", "services"),
+    [
+        ("MAX_UPLOAD_MB", (BackendSettings, FrontendSettings)),
+        ("WORKER_CONCURRENCY", (AiEngineSettings,)),
+        ("CONVERSION_TIMEOUT_SECONDS", (AiEngineSettings,)),
+        ("CONVERSION_MEMORY_MB", (AiEngineSettings,)),
+    ],
+)
+def test_what_is_accepted_here_is_accepted_by_every_service(key: str, services: tuple[type[BaseSettings], ...]) -> None:
+    def accepts(settings: type[BaseSettings], value: int) -> bool:
+        field = settings.model_fields[key.lower()]
+        try:
+            TypeAdapter(Annotated[field.annotation, *field.metadata]).validate_python(str(value))
+        except ValidationError:
+            return False
+        return True
+
+    for value in (0, 1, 63, 64, 1024, 2000, 16, 17, 3600, 3601, 16_384, 16_385):
+        if env.RULES[key](str(value)) == "":
+            assert all(accepts(one, value) for one in services), value
 
 
 @pytest.mark.parametrize("good", ["localhost", "example.org", "192.168.1.5", "::1", "a-b.example"])
