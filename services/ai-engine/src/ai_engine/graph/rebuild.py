@@ -2,8 +2,10 @@
 
 from collections.abc import Callable
 
+from psycopg.errors import LockNotAvailable
+
 from ai_engine.database import transaction_pool
-from ai_engine.graph.projector import apply
+from ai_engine.graph.events import ConversionCompleted
 from ai_engine.graph.repository import OutboxRepository, completed_count, completed_rows
 from ai_engine.graph.store import GraphStore, open_driver
 from ai_engine.settings import Settings
@@ -20,7 +22,7 @@ async def rebuild(outbox: OutboxRepository, store: GraphStore, say: Callable[[st
         total, done, last_id = await completed_count(connection), 0, 0
         while rows := await completed_rows(connection, last_id, BATCH_ROWS):
             for row in rows:
-                await apply(store, row)
+                await store.add(ConversionCompleted.model_validate(row.payload))
             done, last_id = done + len(rows), rows[-1].id
             say(f"{done} of {total} conversions")
     return done
@@ -29,5 +31,8 @@ async def rebuild(outbox: OutboxRepository, store: GraphStore, say: Callable[[st
 async def rebuild_command(settings: Settings) -> None:
     """Connect, rebuild, tell on standard output."""
     async with transaction_pool(settings) as pool, open_driver(settings) as driver:
-        count = await rebuild(OutboxRepository(pool), GraphStore(driver), lambda line: print(line, flush=True))
+        try:
+            count = await rebuild(OutboxRepository(pool), GraphStore(driver), lambda line: print(line, flush=True))
+        except LockNotAvailable:
+            raise SystemExit("somebody else keeps writing to the graph; try again later") from None
     print(f"the graph holds {count} conversions", flush=True)

@@ -8,15 +8,18 @@ Evidence of a mapping = the conversions that point at it. Every write may be rep
 
 from collections.abc import Iterator, Sequence
 from itertools import islice
+from uuid import UUID
 
 import neo4j
 from neo4j import AsyncDriver, AsyncGraphDatabase
 
-from ai_engine.graph.events import Concept, ConversionCompleted, ConversionDeleted
+from ai_engine.graph.events import Concept, ConversionCompleted
 from ai_engine.settings import Settings
 
 CONCEPTS_PER_TRANSACTION = 1000
 NODES_PER_TRANSACTION = 5000
+TRANSACTION_SECONDS = 120.0
+"""After that Neo4j gives a transaction up, which counts against the event."""
 
 CONSTRAINTS = (
     "CREATE CONSTRAINT conversion_id IF NOT EXISTS FOR (n:Conversion) REQUIRE n.id IS UNIQUE",
@@ -88,12 +91,11 @@ class GraphStore:
             rows = [{**concept.model_dump(), "key": concept.mapping_key} for concept in concepts]
             await self._run(ADD_CONCEPTS, conversion_id=conversion_id, concepts=rows)
 
-    async def remove(self, event: ConversionDeleted) -> None:
+    async def remove(self, conversion_id: UUID) -> None:
         """Take its evidence back, with the mappings and concepts that nothing else speaks for."""
-        conversion_id = str(event.conversion_id)
-        while await self._run(DROP_EVIDENCE, conversion_id=conversion_id, limit=CONCEPTS_PER_TRANSACTION):
+        while await self._run(DROP_EVIDENCE, conversion_id=str(conversion_id), limit=CONCEPTS_PER_TRANSACTION):
             pass
-        await self._run(DROP_CONVERSION, conversion_id=conversion_id)
+        await self._run(DROP_CONVERSION, conversion_id=str(conversion_id))
 
     async def clear(self) -> int:
         """Delete every node; how many there were."""
@@ -111,7 +113,7 @@ class GraphStore:
         return (await self._counters(query, **parameters)).contains_updates
 
     async def _counters(self, query: str, **parameters: object) -> neo4j.SummaryCounters:
-        result = await self._driver.execute_query(query, parameters)
+        result = await self._driver.execute_query(neo4j.Query(query, timeout=TRANSACTION_SECONDS), parameters)
         return result.summary.counters
 
 
