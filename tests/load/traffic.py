@@ -10,7 +10,7 @@ from pathlib import Path
 import httpx
 
 from tests.e2e.journeys import JAR
-from tests.e2e.stack import Stack
+from tests.e2e.stack import Stack, eventually
 from tests.load.open_loop import Load, Report
 
 READS = ("GET list", "GET page")
@@ -37,9 +37,17 @@ def mixed_traffic(stack: Stack, visitor: httpx.Client, mod: Path, *, rate: float
     try:
         yield Load(stack.base_url, stack.tls(), kinds, rate=rate)
     finally:
-        while items := visitor.get("/api/v1/conversions", params={"limit": 100}).json()["items"]:
-            for item in items:
-                visitor.delete(f"/api/v1/conversions/{item['id']}")
+        eventually(lambda: _delete_a_page(visitor), within_seconds=120)
+
+
+def _delete_a_page(visitor: httpx.Client) -> bool:
+    """Delete up to a hundred of the visitor's conversions; whether none is left. False while the stack is refusing."""
+    answer = visitor.get("/api/v1/conversions", params={"limit": 100})
+    if answer.status_code != 200:
+        return False
+    for item in answer.json()["items"]:
+        visitor.delete(f"/api/v1/conversions/{item['id']}")
+    return not answer.json()["items"]
 
 
 def during(load: Load, action: Callable[[], None], *, at_most_seconds: float = 60) -> Report:
