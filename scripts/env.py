@@ -10,11 +10,12 @@ import argparse
 import ipaddress
 import os
 import re
+import shutil
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from scripts import console, dotenv, project, secret_files, tls
-from scripts.process import ROOT, relative
+from scripts import apt, console, dotenv, project, secret_files, tls
+from scripts.process import ROOT, can_be_root, relative
 from scripts.project import EXAMPLE, LOCAL_IMAGES_FILE, PRODUCTION_FILE, Project
 
 _LABEL = re.compile(r"(?!-)[a-z0-9-]{1,63}(?<!-)", re.IGNORECASE)
@@ -162,6 +163,18 @@ def write_secrets(installation: Project) -> list[str]:
     return [f"wrote {len(written)} secrets to {relative(folder)}/: {', '.join(written)}"] if written else []
 
 
+def bring_openssl() -> None:
+    """Install openssl, which makes and checks certificates, where it is missing; ends the script if it cannot."""
+    if shutil.which("openssl"):
+        return
+    if not (apt.is_debian_like() and can_be_root()):
+        console.fail(
+            "openssl is not installed; it makes the certificate.", "Install it, then run the same command again."
+        )
+    with console.step("Installing openssl"):
+        apt.install(["openssl"])
+
+
 def write_certificate(installation: Project) -> list[str]:
     """Make, renew or check the certificate. Returns what was done; ends the script on one that cannot work."""
     try:
@@ -185,6 +198,7 @@ def main() -> int:
     """Do all of it for `.env`, and say what was done."""
     argparse.ArgumentParser(prog="scripts.env", description="Write .env, the secrets and the certificate.").parse_args()
     env_file = ROOT / ".env"
+    bring_openssl()
     done = write_settings(env_file, from_shell())
     installation = project.load(env_file)
     done += write_secrets(installation)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import urllib.error
 import urllib.request
@@ -13,15 +14,15 @@ from pathlib import Path
 from scripts import apt, dotenv, engine, env, images, plugins, ports, preflight, project, secret_files, tls
 from scripts.image_catalog import LOCAL_BASE, REGISTRY_BASE, STACK
 from scripts.preflight import Facts, TakenPort
-from scripts.process import can_be_root, output, relative
-from scripts.project import EXAMPLE, LOCAL_IMAGES_FILE, Project
+from scripts.process import ROOT, can_be_root, output, relative
+from scripts.project import DEVELOPMENT_FILE, EXAMPLE, LOCAL_IMAGES_FILE, Project
 
 NETWORK_SECONDS = 8.0
 SUITE_FILE = "InRelease"
 
 
-def facts(env_file: Path, chosen: Mapping[str, str]) -> Facts:
-    """Everything that decides whether and how the installation of `env_file` can start here."""
+def facts(env_file: Path, chosen: Mapping[str, str], *, with_reload: bool = False) -> Facts:
+    """Everything that decides whether and how the installation of `env_file` can start here; `make dev` is with reload."""
     try:
         text, added = env.merged(env_file, chosen)
         bad_settings = env.bad_values(text, chosen, file_name=relative(env_file))
@@ -49,15 +50,15 @@ def facts(env_file: Path, chosen: Mapping[str, str]) -> Facts:
         old_volumes=project.volumes(installation.name) if is_running else [],
     )
     # With settings that cannot work there is no telling which ports, secrets and certificate are meant.
-    return found if bad_settings else _with_installation(found, installation)
+    return found if bad_settings else _with_installation(found, installation, with_reload=with_reload)
 
 
-def _with_installation(found: Facts, installation: Project) -> Facts:
+def _with_installation(found: Facts, installation: Project, *, with_reload: bool) -> Facts:
     """Add what is known about ports, secrets and certificate."""
     found = replace(
         found,
         missing_secrets=secret_files.missing(installation.secrets_dir),
-        taken_ports=taken_ports(installation),
+        taken_ports=taken_ports(installation, with_reload=with_reload),
     )
     try:
         secret_files.read(installation.secrets_dir)
@@ -111,15 +112,21 @@ def missing_images(source: str, *, is_running: bool) -> list[str]:
     return [image.name for image in images.outdated(names, REGISTRY_BASE if source == "registry" else LOCAL_BASE)]
 
 
-def taken_ports(installation: Project) -> list[TakenPort]:
-    """The wanted ports that somebody else has; the installation's own NGINX does not count."""
+def taken_ports(installation: Project, *, with_reload: bool) -> list[TakenPort]:
+    """The wanted ports that somebody else has; the installation's own containers do not count."""
     ours = _published(installation)
-    wanted = {key: int(installation.values[key]) for key in ("HTTP_PORT", "HTTPS_PORT")}
+    wanted = [(key, int(installation.values[key])) for key in ("HTTP_PORT", "HTTPS_PORT")]
+    if with_reload:
+        wanted += [("", port) for port in store_ports()]
     return [
-        TakenPort(key, port, ports.owner(port))
-        for key, port in wanted.items()
-        if port not in ours and ports.is_taken(port)
+        TakenPort(key, port, ports.owner(port)) for key, port in wanted if port not in ours and ports.is_taken(port)
     ]
+
+
+def store_ports() -> list[int]:
+    """The ports on which `make dev` lets the stores answer, out of its Compose file."""
+    text = (ROOT / DEVELOPMENT_FILE).read_text(encoding="utf-8")
+    return [int(port) for port in re.findall(r'"127\.0\.0\.1:(\d+):\d+"', text)]
 
 
 def _published(installation: Project) -> set[int]:

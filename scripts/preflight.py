@@ -32,7 +32,7 @@ class Trouble:
 class TakenPort:
     """A port that the stack wants and somebody else has."""
 
-    key: str
+    key: str  # the setting; empty for a store's port, which only `make dev` opens
     port: int
     owner: str = ""
 
@@ -115,12 +115,8 @@ def _of_the_machine(facts: Facts) -> list[Trouble]:
         who = f" by {taken.owner}" if taken.owner else " by another program"
         other = f"{taken.key}={_other_port(taken.port)}"
         remedy = f"run `make up {other}`" if facts.is_first_time else f"set {other} in .env"
-        found.append(
-            Trouble(
-                f"Port {taken.port} is taken{who}.",
-                f"Stop that, or use another port: {remedy}.",
-            )
-        )
+        way_out = f"or use another port: {remedy}" if taken.key else "or use `make up`, which does not need this port"
+        found.append(Trouble(f"Port {taken.port} is taken{who}.", f"Stop that, {way_out}."))
     if facts.disk_free < facts.disk_needed:
         found.append(
             Trouble(

@@ -21,6 +21,7 @@ from scripts.process import ROOT, output
 EXAMPLE = ROOT / ".env.example"
 LOCAL_IMAGES_FILE = "images/compose.yml"
 PRODUCTION_FILE = "docker-compose.prod.yml"
+DEVELOPMENT_FILE = "docker-compose.dev.yml"
 QUERY_SECONDS = 60
 
 

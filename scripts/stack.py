@@ -4,11 +4,10 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Mapping
 from pathlib import Path
 
-from scripts import apt, console, engine, env, health, images, plugins, project
+from scripts import console, engine, env, health, images, plugins, project
 from scripts.project import PRODUCTION_FILE, Project
 
 
@@ -20,9 +19,7 @@ def open_engine() -> None:
 
 def settle(env_file: Path, chosen: Mapping[str, str], *, isolated: bool = False) -> Project:
     """Settings, passwords and certificate. Raises console.Failure for a value that cannot work."""
-    if shutil.which("openssl") is None and apt.is_debian_like():
-        with console.step("Installing openssl"):
-            apt.install(["openssl"])
+    env.bring_openssl()
     with console.step("Settings, passwords and certificate") as step:
         done = env.write_settings(env_file, chosen)
         installation = project.load(env_file, isolated=isolated)

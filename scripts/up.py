@@ -15,10 +15,9 @@ from collections.abc import Callable
 from scripts import console, env, look, preflight, stack, tls
 from scripts.preflight import Facts
 from scripts.process import ROOT, relative, unlock_root
-from scripts.project import Project
+from scripts.project import DEVELOPMENT_FILE, Project
 
 ENV_FILE = ROOT / ".env"
-DEVELOPMENT_FILE = "docker-compose.dev.yml"
 
 
 def announce(facts: Facts) -> None:
@@ -117,7 +116,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="scripts.up", description="Start the stack.")
     parser.add_argument("--dev", action="store_true", help="reload on edit, and the stores' ports on this machine")
     with_reload = parser.parse_args().dev
-    facts = look.facts(ENV_FILE, env.from_shell())
+    facts = look.facts(ENV_FILE, env.from_shell(), with_reload=with_reload)
     if facts.must_fetch:
         facts = dataclasses.replace(facts, unreachable=look.unreachable())
     announce(facts)

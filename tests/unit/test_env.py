@@ -10,7 +10,7 @@ from pydantic_settings import BaseSettings
 from ai_engine.settings import Settings as AiEngineSettings
 from backend.settings import BackendSettings
 from frontend.settings import FrontendSettings
-from scripts import console, dotenv, env, project
+from scripts import apt, console, dotenv, env, project
 from scripts.process import ROOT
 from scripts.project import LOCAL_IMAGES_FILE, PRODUCTION_FILE, Project
 
@@ -144,3 +144,10 @@ def test_a_list_of_compose_files_of_ones_own_is_left_alone(tmp_path: Path) -> No
     installation = Project(file, dotenv.values(file.read_text()))
     assert env.record_image_source(installation, local=True) is installation
     assert file.read_text() == f"COMPOSE_FILE={PRODUCTION_FILE}:mine.yml\n"
+
+
+def test_make_init_names_openssl_where_it_cannot_be_installed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setattr(apt, "is_debian_like", lambda: False)
+    with pytest.raises(console.Failure, match="openssl is not installed"):
+        env.bring_openssl()

@@ -31,6 +31,13 @@ def test_a_taken_port_names_who_has_it_and_how_to_use_another() -> None:
     assert "another program" in only_trouble(Facts(taken_ports=[TakenPort("HTTP_PORT", 80)])).sentence
 
 
+def test_a_store_s_port_is_wanted_by_make_dev_alone() -> None:
+    assert look.store_ports() == [5432, 6379, 7474, 7687]
+    trouble = only_trouble(Facts(taken_ports=[TakenPort("", 5432, "postgres (process 7)")]))
+    assert trouble.sentence == "Port 5432 is taken by postgres (process 7)."
+    assert trouble.what_to_do == "Stop that, or use `make up`, which does not need this port."
+
+
 @pytest.mark.parametrize(
     ("facts", "needed"),
     [
