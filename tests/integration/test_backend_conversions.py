@@ -13,7 +13,7 @@ import httpx
 import pytest
 
 from tests.integration.backend_process import BackendProcess, Stores
-from tests.integration.backend_worker import ADDON, complete, sample_jar, tenant_of, uploaded
+from tests.integration.backend_worker import ADDON, complete, sample_jar, tenant_of, upload, uploaded
 
 
 @pytest.fixture
@@ -109,9 +109,18 @@ def test_an_odd_page_is_refused(visitor: httpx.Client, query: str, status: int, 
     assert answer.headers["content-type"] == "application/problem+json"
 
 
-def test_nobody_has_an_empty_list(visitor: httpx.Client) -> None:
-    assert get(visitor, "").json() == {"items": [], "next_cursor": None}
+def test_a_session_begins_with_an_empty_list(visitor: httpx.Client, stores: Stores, tmp_path: Path) -> None:
+    tenants = stores.counts()[0]
+    first = get(visitor, "")
+    assert first.json() == {"items": [], "next_cursor": None}
+    session = visitor.cookies["modporter_session"]
     assert "set-cookie" not in get(visitor, "").headers
+    assert stores.counts()[0] == tenants, "who only looks is not stored"
+    jar, key = sample_jar(tmp_path), "the answer is lost"
+    lost = upload(visitor, jar, key=key).json()["id"]
+    visitor.cookies.clear()
+    visitor.cookies.set("modporter_session", session)
+    assert upload(visitor, jar, key=key).json()["id"] == lost
 
 
 OTHERS = ("", "/addon", "/ledger", "/events", "/previews", "/previews/0.png", "/similar")

@@ -13,6 +13,7 @@ import pytest
 from backend.db.migrate import head_revision
 from backend.main import create
 
+LIST = "/api/v1/conversions"
 MULTIPART = {"Content-Type": "multipart/form-data; boundary=b"}
 
 
@@ -32,11 +33,24 @@ async def test_it_lives_but_is_not_ready(client: httpx.AsyncClient) -> None:
 
 
 async def test_nobody_is_answered_without_a_database(client: httpx.AsyncClient) -> None:
-    assert (await client.get("/api/v1/conversions")).json() == {"items": [], "next_cursor": None}
     assert (await client.get("/api/v1/search", params={"q": "x"})).json() == {"mode": "text", "items": []}
+    assert (await client.get(LIST)).json() == {"items": [], "next_cursor": None}
+    client.cookies.clear()
     answer = await client.get("/api/v1/conversions/6f1e2f7e-0000-4000-8000-000000000000")
     assert (answer.status_code, answer.json()["code"]) == (404, "not_found")
     assert answer.headers["cache-control"] == "no-store"
+
+
+async def test_the_list_begins_a_session_and_nothing_else_does(client: httpx.AsyncClient) -> None:
+    for method, path in (("GET", "/health"), ("GET", "/api/docs"), ("HEAD", LIST), ("GET", f"{LIST}?cursor=x")):
+        assert "set-cookie" not in (await client.request(method, path)).headers, path
+    client.cookies.set("modporter_session", "forged.value")
+    begun = await client.get(LIST)
+    assert begun.headers["set-cookie"].startswith("modporter_session=")
+    assert begun.headers["cache-control"] == "no-store"
+    client.cookies.clear()
+    client.cookies.extract_cookies(begun)
+    assert (await client.get(LIST)).status_code == 503, "somebody is looked up, and no database answers"
 
 
 async def test_an_accepted_jar_that_cannot_be_recorded_is_a_503_and_not_kept(

@@ -67,13 +67,19 @@ async def upload(
 async def list_own(
     request: Request,
     response: Response,
+    resources: ResourcesDep,
     session: Transaction,
     tenant_id: MaybeTenant,
     limit: Annotated[int, Query(ge=1, le=100)] = 20,
     cursor: Annotated[str | None, Query(max_length=500)] = None,
 ) -> ConversionPage:
-    """Own conversions, newest first; the next page is in the Link header and in `next_cursor`."""
+    """Own conversions, newest first; the next page is in the Link header and in `next_cursor`.
+
+    Who has no session yet is given one, so that an Idempotency-Key belongs to somebody from the first upload on.
+    """
     page = await service.page(session, tenant_id, limit=limit, cursor=cursor)
+    if tenant_id is None:
+        resources.session_cookie.give(response, uuid.uuid4())
     if page.next_cursor is not None:
         response.headers["Link"] = next_link(request, page.next_cursor)
     return page

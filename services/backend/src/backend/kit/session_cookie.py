@@ -1,7 +1,8 @@
 """The signed cookie that says which tenant a client is, until accounts come.
 
-Only the backend reads and writes it. It is given with the first upload that is accepted; before that, and when the
-signature is wrong, a client is nobody and owns nothing.
+Only the backend reads and writes it. It is given with a client's first list of conversions, so that even an upload
+whose answer is lost belongs to somebody who can repeat it, and else with the first upload that is accepted. Without it,
+and when the signature is wrong, a client is nobody and owns nothing. A tenant is stored with its first accepted upload.
 """
 
 from __future__ import annotations
