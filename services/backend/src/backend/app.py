@@ -36,8 +36,8 @@ from common.storage import open_store
 
 DESCRIPTION = """Turns Minecraft Java Edition mods into Bedrock Edition add-ons.
 
-A signed cookie, given with the first upload, owns what was uploaded with it: scripts keep a cookie jar. Errors are
-`application/problem+json` (RFC 9457) with a stable `code`."""
+A signed cookie, given with the list of conversions or with the first upload, owns what was uploaded with it: scripts
+keep a cookie jar. Errors are `application/problem+json` (RFC 9457) with a stable `code`."""
 
 
 def create_app(settings: BackendSettings) -> FastAPI:
@@ -81,7 +81,6 @@ def build_resources(settings: BackendSettings) -> Resources:
     store = open_store(settings.storage_url)
     gate = RedisGate(redis.connect(settings))
     return Resources(
-        settings=settings,
         database=database,
         store=store,
         redis=gate,

@@ -21,7 +21,6 @@ from backend.kit.rate_limit import RateLimit
 from backend.kit.redis import RedisGate
 from backend.kit.session_cookie import SessionCookie
 from backend.search.embeddings import Embedder
-from backend.settings import BackendSettings
 from common.storage import ObjectStore
 
 
@@ -29,7 +28,6 @@ from common.storage import ObjectStore
 class Resources:
     """Everything that lives as long as the process; made and closed by the application's lifespan."""
 
-    settings: BackendSettings
     database: Database
     store: ObjectStore
     redis: RedisGate

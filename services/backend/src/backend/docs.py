@@ -22,7 +22,6 @@ PAGE = f"""<!doctype html>
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <title>ModPorter API</title>
 <link rel="stylesheet" href="{ASSETS_URL}/swagger-ui.css">
-<link rel="icon" href="data:,">
 </head>
 <body>
 <div id="swagger-ui"></div>

@@ -6,6 +6,7 @@ Each service subclasses `ServiceSettings`, builds it once in its `main` and pass
 from __future__ import annotations
 
 import socket
+from importlib.metadata import version
 from pathlib import Path
 from typing import ClassVar, Literal
 
@@ -18,7 +19,7 @@ PLACEHOLDERS = ("change", "placeholder", "example", "default", "password", "secr
 
 
 class ServiceSettings(BaseSettings):
-    """What all services share. Subclasses set `service_name` and add their own fields."""
+    """What all services share. Subclasses set `service_name`, that of their package, and add their own fields."""
 
     # pydantic-settings warns about an absent directory, and a development machine has none.
     model_config = SettingsConfigDict(
@@ -36,10 +37,14 @@ class ServiceSettings(BaseSettings):
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         default="info", description="least severe line logged"
     )
-    service_version: str = Field(default="dev", description="shown by the health routes")
     trusted_proxies: str = Field(
         default="127.0.0.1", description="comma-separated addresses whose X-Forwarded-For is believed, or *"
     )
+
+    @property
+    def service_version(self) -> str:
+        """The version of the service's installed package, `modporter-` and its name; shown by the health routes."""
+        return version(f"modporter-{self.service_name}")
 
     @property
     def replica(self) -> str:

@@ -33,7 +33,8 @@ async def nearest(
     but_not: uuid.UUID | None = None,
 ) -> list[Scored]:
     """The tenant's conversions by cosine similarity (1 is the same), best first; embeddings of one model only."""
-    # The index knows nothing of tenants: it goes on looking until enough rows are the tenant's own.
+    # The index knows nothing of tenants: it goes on looking until enough rows are the tenant's own, or it has seen
+    # hnsw.max_scan_tuples rows; then the nearest that were found by then are the answer.
     await session.execute(text("SET LOCAL hnsw.iterative_scan = strict_order"))
     distance = ConversionEmbedding.embedding.cosine_distance(embedding)
     statement = (
