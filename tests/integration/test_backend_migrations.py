@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import time
 import uuid
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import psycopg
@@ -15,7 +17,7 @@ from psycopg import sql
 from backend.concepts import repository as _concepts  # noqa: F401 - every model is imported before metadata is read
 from backend.conversions import models as conversion_models
 from backend.db.base import Base
-from backend.db.migrate import head_revision
+from backend.db.migrate import LOCK_KEY, head_revision
 from backend.kit import outbox as _outbox  # noqa: F401
 from backend.ledger import models as _ledger  # noqa: F401
 from backend.previews import models as _previews  # noqa: F401
@@ -132,6 +134,21 @@ def test_two_upgrades_at_once_both_end_well(stores: Stores, database: str) -> No
     outputs = [run.communicate(timeout=60)[0].decode() for run in runs]
     assert [run.returncode for run in runs] == [0, 0, 0], outputs
     assert stores.migrate("status", database=database).returncode == 0
+
+
+def test_a_migration_outlasts_the_time_limit_of_requests(stores: Stores, database: str) -> None:
+    with (
+        stores.connect(user="postgres") as connection,
+        stores.connect(database=database) as another_run,
+        ThreadPoolExecutor(1) as pool,
+    ):
+        connection.execute(sql.SQL("ALTER DATABASE {} SET statement_timeout = '1s'").format(sql.Identifier(database)))
+        another_run.execute("SELECT pg_advisory_lock(%s)", [LOCK_KEY])
+        upgrade = pool.submit(stores.migrate, "upgrade", database=database)
+        time.sleep(5)
+        assert not upgrade.done()
+        another_run.execute("SELECT pg_advisory_unlock(%s)", [LOCK_KEY])
+        upgrade.result()
 
 
 def test_a_database_that_is_away_is_waited_for_and_then_given_up(stores: Stores) -> None:

@@ -68,7 +68,12 @@ def wait_for(engine: Engine, seconds: float) -> None:
 
 @contextmanager
 def locked(connection: Connection) -> Iterator[None]:
-    """Hold the migrations' advisory lock; the server frees it if this process dies."""
+    """Hold the migrations' advisory lock; the server frees it if this process dies.
+
+    The server ends statements of requests after a while; a migration may take as long as it takes, and wait as long as
+    LOCK_WAIT for another one. For tables it waits as everybody does, so that it never holds up what queues behind it.
+    """
+    connection.execute(text("SET statement_timeout = 0"))
     connection.execute(text(f"SET lock_timeout = '{LOCK_WAIT}'"))
     connection.execute(text("SELECT pg_advisory_lock(:key)"), {"key": LOCK_KEY})
     connection.execute(text("SET lock_timeout = DEFAULT"))
