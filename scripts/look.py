@@ -22,7 +22,7 @@ SUITE_FILE = "InRelease"
 
 
 def facts(env_file: Path, chosen: Mapping[str, str], *, with_reload: bool = False) -> Facts:
-    """Everything that decides whether and how the installation of `env_file` can start here; `make dev` is with reload."""
+    """Everything that decides whether and how the installation of `env_file` can start here; `make dev` reloads."""
     try:
         text, added = env.merged(env_file, chosen)
         bad_settings = env.bad_values(text, chosen, file_name=relative(env_file))

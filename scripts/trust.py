@@ -97,7 +97,7 @@ def _run(command: Sequence[str]) -> None:
     log = log_file("trust")
     try:
         with log.open("ab") as sink:
-            # Standard input stays the user's: sudo may ask for a password.
+            # Standard input stays the user's: macOS may ask for a password of its own.
             subprocess.run(command, check=True, timeout=STORE_SECONDS, stdout=sink, stderr=subprocess.STDOUT)
     except (OSError, subprocess.SubprocessError):
         console.fail(f"`{' '.join(command)}` did not succeed.", f"Its messages are in {relative(log)}.")
