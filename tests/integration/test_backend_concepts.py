@@ -81,6 +81,17 @@ def test_ones_own_concept_is_told_with_its_evidence(
     }
 
 
+def test_the_evidence_of_others_counts_from_the_third_tenant_on(
+    visitor: httpx.Client, stores: Stores, contribute: Contribute, java_id: str, tmp_path: Path
+) -> None:
+    tenant = tenant_of(stores, uploaded(visitor, sample_jar(tmp_path)))
+    contribute(tenant)
+    for stranger, told in ((uuid.uuid4(), 1), (uuid.uuid4(), 3)):
+        contribute(stranger)
+        body = visitor.get(f"/api/v1/concepts/{java_id}").raise_for_status().json()
+        assert (body["evidence"], [mapping["evidence"] for mapping in body["mappings"]]) == (told, [told])
+
+
 def test_a_concept_is_public_from_the_third_tenant_on(
     backend: BackendProcess, contribute: Contribute, java_id: str
 ) -> None:

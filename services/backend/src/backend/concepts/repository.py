@@ -1,7 +1,7 @@
 """All Cypher on the graph of concepts, which the AI engine projects from Postgres.
 
-A concept, and each mapping of it, is told to a tenant that has evidence for it, or to everybody once three tenants
-have: what a single tenant uploads stays its own.
+A concept, and each mapping of it, is told with all its evidence once three tenants have it. Before that, a tenant is
+told of its own evidence only: what others upload stays theirs, even how much it is.
 """
 
 from __future__ import annotations
@@ -20,18 +20,20 @@ QUERY_SECONDS = 2.0
 
 CONCEPT = """
 MATCH (java:JavaConcept {id: $java_id})<-[:OF]-(:Mapping)<-[:EVIDENCES]-(conversion:Conversion)
-WITH java.kind AS kind, count(DISTINCT conversion) AS evidence,
-     count(DISTINCT conversion.tenant_id) AS tenants, collect(DISTINCT conversion.tenant_id) AS tenant_ids
-WHERE tenants >= $public OR $tenant_id IN tenant_ids
+WITH java.kind AS kind, count(DISTINCT conversion) AS everybodys, count(DISTINCT conversion.tenant_id) AS tenants,
+     count(DISTINCT CASE WHEN conversion.tenant_id = $tenant_id THEN conversion END) AS own
+WITH kind, CASE WHEN tenants >= $public THEN everybodys ELSE own END AS evidence
+WHERE evidence > 0
 RETURN kind, evidence
 ORDER BY evidence DESC, kind
 """
 
 MAPPINGS = """
 MATCH (:JavaConcept {id: $java_id})<-[:OF]-(mapping:Mapping)<-[:EVIDENCES]-(conversion:Conversion)
-WITH mapping, count(DISTINCT conversion) AS evidence,
-     count(DISTINCT conversion.tenant_id) AS tenants, collect(DISTINCT conversion.tenant_id) AS tenant_ids
-WHERE tenants >= $public OR $tenant_id IN tenant_ids
+WITH mapping, count(DISTINCT conversion) AS everybodys, count(DISTINCT conversion.tenant_id) AS tenants,
+     count(DISTINCT CASE WHEN conversion.tenant_id = $tenant_id THEN conversion END) AS own
+WITH mapping, CASE WHEN tenants >= $public THEN everybodys ELSE own END AS evidence
+WHERE evidence > 0
 OPTIONAL MATCH (mapping)-[:TO]->(bedrock:BedrockConcept)
 RETURN bedrock.id AS bedrock_id, mapping.outcome AS outcome, mapping.reason AS reason, evidence
 ORDER BY evidence DESC, outcome, bedrock_id

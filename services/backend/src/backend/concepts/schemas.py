@@ -11,7 +11,9 @@ class MappingView(BaseModel):
     bedrock_id: str | None
     outcome: str
     reason: str
-    evidence: int = Field(description="conversions that did it this way")
+    evidence: int = Field(
+        description="conversions that did it this way; only own ones while fewer than three tenants did"
+    )
 
 
 class ConceptView(BaseModel):
@@ -19,5 +21,7 @@ class ConceptView(BaseModel):
 
     java_id: str
     kind: str | None
-    evidence: int = Field(description="conversions that hold the id")
+    evidence: int = Field(
+        description="conversions that hold the id; only own ones while fewer than three tenants hold it"
+    )
     mappings: list[MappingView]
