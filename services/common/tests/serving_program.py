@@ -1,6 +1,7 @@
 """The program that test_server.py starts: a small service on the draining server. Prints its port, then serves."""
 
 import asyncio
+import contextlib
 import sys
 import time
 from collections.abc import AsyncIterator
@@ -13,7 +14,14 @@ from common.health import health_router
 from common.server import DrainTimes, serve
 from common.settings import ServiceSettings
 
-app = FastAPI()
+
+@contextlib.asynccontextmanager
+async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+    yield
+    await asyncio.sleep(float(sys.argv[5]))
+
+
+app = FastAPI(lifespan=lifespan)
 app.include_router(health_router("under-test", "1", []))
 taken: set[str] = set()
 
@@ -57,5 +65,10 @@ serve(
     host="127.0.0.1",
     port=int(sys.argv[1]),
     settings=ServiceSettings(environment="development"),
-    times=DrainTimes(deadline_seconds=float(sys.argv[2]), idle_seconds=float(sys.argv[3]), finish_seconds=10),
+    times=DrainTimes(
+        deadline_seconds=float(sys.argv[2]),
+        idle_seconds=float(sys.argv[3]),
+        finish_seconds=10,
+        all_seconds=float(sys.argv[4]),
+    ),
 )

@@ -20,9 +20,12 @@ def free_port() -> int:
 
 
 @contextlib.asynccontextmanager
-async def running(deadline: float = 20, idle: float = 5) -> AsyncIterator[tuple[asyncio.subprocess.Process, int]]:
+async def running(
+    deadline: float = 20, idle: float = 5, together: float = 40, lifespan_end: float = 0
+) -> AsyncIterator[tuple[asyncio.subprocess.Process, int]]:
     port = free_port()
-    process = await asyncio.create_subprocess_exec(sys.executable, str(PROGRAM), str(port), str(deadline), str(idle))
+    arguments = map(str, (PROGRAM, port, deadline, idle, together, lifespan_end))
+    process = await asyncio.create_subprocess_exec(sys.executable, *arguments)
     try:
         async with asyncio.timeout(20):
             while True:
@@ -160,6 +163,13 @@ async def test_idle_connections_do_not_hold_the_replica_beyond_their_time() -> N
         async with asyncio.timeout(5):
             assert await process.wait() == 0
         await close(connection[1])
+
+
+async def test_a_lifespan_that_does_not_end_is_given_up_in_time() -> None:
+    async with running(idle=0.5, together=4, lifespan_end=60) as (process, _):
+        process.send_signal(signal.SIGTERM)
+        async with asyncio.timeout(10):
+            assert await process.wait() == 0
 
 
 async def test_requests_in_progress_finish_and_streams_end() -> None:

@@ -55,11 +55,15 @@ log = structlog.stdlib.get_logger("server")
 
 @dataclass(frozen=True, slots=True)
 class DrainTimes:
-    """How long each step of leaving may take. The container's stop grace period must exceed their sum."""
+    """How long each step of leaving may take, and all of it together with the end of the application's lifespan.
 
-    deadline_seconds: float = 20.0
+    The container's stop grace period must exceed `all_seconds`, after which what is still open is given up.
+    """
+
+    deadline_seconds: float = 15.0
     idle_seconds: float = 5.0
-    finish_seconds: float = 30.0
+    finish_seconds: float = 24.0
+    all_seconds: float = 50.0
 
 
 class CloseWhileDraining:
@@ -87,6 +91,13 @@ class DrainingServer(uvicorn.Server):
         self._times = times
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        try:
+            async with asyncio.timeout(self._times.all_seconds):
+                await self._leave(sockets)
+        except TimeoutError:
+            log.warning("left with something unfinished", after_seconds=self._times.all_seconds)
+
+    async def _leave(self, sockets: list[socket.socket] | None) -> None:
         if signal.SIGTERM in self._captured_signals and not self.force_exit:
             log.info("draining", connections=len(self.server_state.connections))
             self._drain.begin()
