@@ -2,13 +2,15 @@
 
 import json
 import os
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from ai_engine.conversions.result import ResultError, read_result
+from ai_engine.conversions.repository import LEDGER_BATCH_ROWS, ledger_batches
+from ai_engine.conversions.result import ConversionResult, LedgerRow, ResultError, read_result
 
 WriteResult = Callable[..., None]
 
@@ -27,6 +29,24 @@ def test_text_that_postgres_cannot_hold_is_replaced(tmp_path: Path, write_result
     write_result(tmp_path, ledger=rows)
     [row] = read_result(tmp_path).ledger()
     assert (row.source, row.outputs) == ("a\ufffdb?", ["\ufffd"])
+
+
+async def test_the_ledger_is_read_off_the_event_loop_and_in_batches(tmp_path: Path, write_result: WriteResult) -> None:
+    count = 2 * LEDGER_BATCH_ROWS + 1
+    row = {"source": "a", "kind": "other", "outcome": "ignored", "reason": "", "outputs": []}
+    write_result(tmp_path, ledger=[row] * count)
+    whole = read_result(tmp_path)
+    threads = set()
+
+    class Watched(ConversionResult):
+        def ledger(self) -> Iterator[LedgerRow]:
+            for row in whole.ledger():
+                threads.add(threading.get_ident())
+                yield row
+
+    sizes = [len(batch) async for batch in ledger_batches(Watched(tmp_path, whole.summary, whole.previews))]
+    assert sizes == [LEDGER_BATCH_ROWS, LEDGER_BATCH_ROWS, 1]
+    assert threading.get_ident() not in threads
 
 
 def summary_with(**changes: Any) -> Callable[[Path], None]:

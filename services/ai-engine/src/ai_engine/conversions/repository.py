@@ -7,10 +7,12 @@ nothing once somebody else has taken the job or the conversion was deleted.
                         └──take again (worker lost, handed back, retried): attempt n+1──┘
 """
 
+import asyncio
 import json
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from itertools import islice
 from uuid import UUID
 
 from psycopg import AsyncConnection
@@ -18,12 +20,13 @@ from psycopg.types.json import Jsonb
 from psycopg_pool import AsyncConnectionPool
 
 from ai_engine.conversions.outcome import Failed, Stage
-from ai_engine.conversions.result import ConversionResult
+from ai_engine.conversions.result import ConversionResult, LedgerRow
 from ai_engine.embeddings.model import Vectors
 
 RESCUE_LOCK = 0x6D6F6470_01
 """Key of the advisory lock under which one replica at a time looks for lost jobs."""
 ORPHAN_AFTER_SECONDS = 30
+LEDGER_BATCH_ROWS = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,13 +194,22 @@ async def _mark_completed(connection: AsyncConnection, taken: Taken, result: Con
 
 
 async def _copy_ledger(connection: AsyncConnection, taken: Taken, result: ConversionResult) -> None:
+    """One COPY per batch: each is a statement with a time limit of its own."""
     columns = "conversion_id, position, tenant_id, source, kind, outcome, reason, outputs"
-    async with connection.cursor() as cursor, cursor.copy(f"COPY ledger_rows ({columns}) FROM STDIN") as copy:
-        for position, row in enumerate(result.ledger()):
-            outputs = Jsonb(row.outputs)
-            await copy.write_row(
-                (taken.id, position, taken.tenant_id, row.source, row.kind, row.outcome, row.reason, outputs)
-            )
+    position = 0
+    async for rows in ledger_batches(result):
+        async with connection.cursor() as cursor, cursor.copy(f"COPY ledger_rows ({columns}) FROM STDIN") as copy:
+            for row in rows:
+                texts = (row.source, row.kind, row.outcome, row.reason)
+                await copy.write_row((taken.id, position, taken.tenant_id, *texts, Jsonb(row.outputs)))
+                position += 1
+
+
+async def ledger_batches(result: ConversionResult) -> AsyncIterator[list[LedgerRow]]:
+    """The ledger, up to a million rows, read and checked in a thread: the event loop has heart-beats to send."""
+    rows = result.ledger()
+    while batch := await asyncio.to_thread(lambda: list(islice(rows, LEDGER_BATCH_ROWS))):
+        yield batch
 
 
 async def _copy_previews(connection: AsyncConnection, taken: Taken, result: ConversionResult) -> None:
