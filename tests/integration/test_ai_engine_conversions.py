@@ -103,13 +103,8 @@ def test_a_conversion_without_a_job_is_found_and_done(ai_engine_stores: Stores, 
 def test_a_deleted_conversion_ends_quietly(ai_engine_stores: Stores, engine: AiEngineProcess) -> None:
     conversion = queue(ai_engine_stores, {"seconds": 30})
     conversion.wait_for("running")
-    [(job_id,)] = ai_engine_stores.query("SELECT job_id FROM conversions WHERE id = %s", conversion.id)
     ai_engine_stores.query("DELETE FROM conversions WHERE id = %s", conversion.id)
-
-    def status() -> str:
-        return str(ai_engine_stores.query("SELECT status::text FROM procrastinate_jobs WHERE id = %s", job_id)[0][0])
-
-    eventually(lambda: status() == "succeeded", 10, status)
+    eventually(lambda: conversion.job_is_gone, 10)
     assert conversion.files() == set()
     assert conversion.count("ledger_rows") == 0
     assert list(engine.work_dir.iterdir()) == []

@@ -16,7 +16,7 @@ import procrastinate
 import structlog
 from procrastinate.exceptions import ConnectorException, JobAborted
 from procrastinate.job_context import AbortReason
-from procrastinate.jobs import Job
+from procrastinate.jobs import DeleteJobCondition, Job
 from procrastinate.worker import Worker
 from psycopg_pool import PoolTimeout
 
@@ -145,6 +145,7 @@ class ConversionWorker:
             install_signal_handlers=False,
             update_heartbeat_interval=NEVER_SECONDS,
             stalled_worker_timeout=self._times.stalled_after,
+            delete_jobs=DeleteJobCondition.SUCCESSFUL,
         )
 
     async def _convert(
