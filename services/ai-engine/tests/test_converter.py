@@ -3,12 +3,15 @@
 import sys
 import textwrap
 from pathlib import Path
+from secrets import token_hex
 
 import pytest
+from pydantic import SecretStr
 
 from ai_engine.conversions.converter import ConverterUnavailableError, SandboxedConverter, printable
 from ai_engine.conversions.outcome import Failed, Outcome, Stage, Succeeded
 from ai_engine.sandbox.limits import MEBIBYTE, Limits
+from ai_engine.settings import Settings
 
 LIMITS = Limits(wall_seconds=10, memory_bytes=150 * MEBIBYTE)
 SAY = "import json, os, sys, time\ndef say(**event): print(json.dumps(event), flush=True)\n"
@@ -40,6 +43,7 @@ def script(tmp_path: Path) -> Script:
 async def test_success_with_progress(script: Script, tmp_path: Path) -> None:
     code = """
         assert sys.argv[1] == "convert" and sys.argv[3] == "-o" and sys.argv[5] == "--events", sys.argv
+        assert sys.argv[6:] == ["--max-jar-bytes", "100000000"], sys.argv
         say(event="progress", stage="reading", progress=0)
         say(event="progress", stage="translating", progress=0.5)
         open(sys.argv[4] + "/addon.mcaddon", "wb").write(open(sys.argv[2], "rb").read())
@@ -117,6 +121,16 @@ async def test_a_program_that_cannot_start_is_not_the_jars_fault(tmp_path: Path)
     converter = SandboxedConverter(LIMITS, argv=("/no/such/modporter",))
     with pytest.raises(ConverterUnavailableError, match="No such file"):
         await converter.convert(tmp_path / "mod.jar", tmp_path / "out", lambda *_: None)
+
+
+def test_what_the_backend_accepts_the_converter_may_read() -> None:
+    secret = SecretStr(token_hex())
+    settings = Settings(
+        database_app_password=secret, redis_app_password=secret, neo4j_password=secret, max_upload_mb=200
+    )
+    converter = SandboxedConverter.from_settings(settings)
+    assert converter.max_jar_bytes == 200_000_000
+    assert converter.limits.disk_bytes > 2 * converter.max_jar_bytes
 
 
 def test_details_are_fit_to_be_shown() -> None:

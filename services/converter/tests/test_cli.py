@@ -53,6 +53,14 @@ def test_a_refused_jar_ends_with_3(tmp_path: Path, capsys: Capture) -> None:
     assert not (tmp_path / "out").exists()
 
 
+def test_a_jar_may_be_as_large_as_the_caller_says(sample_jar: Path, tmp_path: Path, capsys: Capture) -> None:
+    arguments = ["convert", str(sample_jar), "-o", str(tmp_path / "out"), "--events", "--no-mojang-gate"]
+    size = sample_jar.stat().st_size
+    assert cli.main([*arguments, "--max-jar-bytes", str(size - 1)]) == 3
+    assert json.loads(capsys.readouterr().out.splitlines()[-1])["code"] == "too_large"
+    assert cli.main([*arguments, "--max-jar-bytes", str(size)]) == 0
+
+
 def test_without_the_validator_it_ends_with_4_and_says_what_to_do(
     sample_jar: Path, tmp_path: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch
 ) -> None:

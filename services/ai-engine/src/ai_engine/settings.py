@@ -41,6 +41,9 @@ class Settings(ServiceSettings):
         default=Path("/var/lib/modporter/work"), description="where running conversions keep files; on disk, not tmpfs"
     )
 
+    max_upload_mb: int = Field(
+        default=100, ge=1, le=2000, description="largest jar that the backend accepts, in units of 1,000,000 bytes"
+    )
     worker_concurrency: int = Field(default=1, ge=1, le=16, description="conversions that run at the same time")
     conversion_timeout_seconds: int = Field(default=300, ge=1, le=3600, description="wall-clock time of one conversion")
     conversion_memory_mb: int = Field(default=1024, ge=64, le=16384, description="memory of one conversion, in MiB")

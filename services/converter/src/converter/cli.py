@@ -20,7 +20,7 @@ from typing import Any
 from converter.errors import BadJar, GateFailed, ToolMissing
 from converter.inspection import inspect_jar
 from converter.ledger import OUTCOMES
-from converter.options import Options
+from converter.options import Limits, Options
 from converter.pipeline import Progress, Result, convert
 from converter.version import VERSION
 
@@ -76,6 +76,7 @@ def _parser() -> argparse.ArgumentParser:
     convert_command.add_argument(
         "--no-mojang-gate", action="store_true", help="do without Mojang's validator, which needs Node.js"
     )
+    convert_command.add_argument("--max-jar-bytes", type=int, metavar="N", help="refuse a larger jar")
     inspect_command = commands.add_parser("inspect", help="say which mod a .jar is, without converting it")
     inspect_command.add_argument("jar", type=Path)
     inspect_command.add_argument("--json", action="store_true", help="as a JSON object")
@@ -84,7 +85,8 @@ def _parser() -> argparse.ArgumentParser:
 
 def _convert(options: argparse.Namespace) -> int:
     target: Path = options.output or Path(options.jar.stem + _SUFFIX)
-    settings = Options(mojang_gate=not options.no_mojang_gate)
+    limits = Limits() if options.max_jar_bytes is None else Limits(jar_bytes=options.max_jar_bytes)
+    settings = Options(limits=limits, mojang_gate=not options.no_mojang_gate)
     report = _Report(options.events)
     if target.suffix != _SUFFIX:
         result = convert(options.jar, target, options=settings, on_progress=report.progress)

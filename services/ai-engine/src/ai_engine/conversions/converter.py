@@ -27,6 +27,8 @@ TOOL_MISSING = "tool_missing"
 TOOL_VARIABLES = ("MODPORTER_CREATOR_TOOLS", "MODPORTER_VANILLA_TABLES")
 STAGES = frozenset(get_args(Stage))
 MAX_DETAIL_CHARACTERS = 500
+BYTES_PER_MB = 1_000_000
+DISK_BESIDE_JAR_BYTES = 2048 * MEBIBYTE
 
 log = structlog.stdlib.get_logger("converter")
 
@@ -42,6 +44,7 @@ class SandboxedConverter:
     """The converter's command line with its limits. Tests put another program in its place."""
 
     limits: Limits
+    max_jar_bytes: int = 100_000_000
     argv: Sequence[str] = (f"{sys.prefix}/bin/modporter",)
     read_paths: Sequence[str] = ()
     environment: dict[str, str] = field(default_factory=dict)
@@ -49,12 +52,15 @@ class SandboxedConverter:
     @classmethod
     def from_settings(cls, settings: Settings) -> "SandboxedConverter":
         environment = {name: os.environ[name] for name in TOOL_VARIABLES if name in os.environ}
+        max_jar_bytes = settings.max_upload_mb * BYTES_PER_MB
         return cls(
             limits=Limits(
                 wall_seconds=settings.conversion_timeout_seconds,
                 cpu_seconds=settings.conversion_timeout_seconds,
                 memory_bytes=settings.conversion_memory_mb * MEBIBYTE,
+                disk_bytes=max_jar_bytes + DISK_BESIDE_JAR_BYTES,
             ),
+            max_jar_bytes=max_jar_bytes,
             # In a source checkout the converter and its node_modules lie outside the environment.
             read_paths=(str(Path(converter.__file__).parents[2]), *environment.values()),
             environment=environment,
@@ -64,7 +70,10 @@ class SandboxedConverter:
         """Convert `jar`, beside `out_dir` in a directory of its own. Raises ConverterUnavailableError, OSError."""
         events = _Events(on_progress)
         command = Command(
-            argv=[*self.argv, "convert", str(jar), "-o", str(out_dir), "--events"],
+            argv=[
+                *(*self.argv, "convert", str(jar), "-o", str(out_dir), "--events"),
+                *("--max-jar-bytes", str(self.max_jar_bytes)),
+            ],
             work_dir=out_dir.parent,
             read_paths=self.read_paths,
             environment=self.environment,
