@@ -7,6 +7,7 @@ import random
 import re
 import resource
 import subprocess
+import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -141,7 +142,9 @@ def converter(_stack: Stack, work: Path) -> list[Row]:
     jars = sorted(Path(folder).glob("*.jar")) if folder else [build_sample_mod(work / "small.jar")]
     megabytes = sum(jar.stat().st_size for jar in jars) / 1e6
     seconds = {gate: sum(_convert(jar, work, gate)[0] for jar in jars) for gate in (True, False)}
-    big = build_sample_mod(work / "big.jar", extra=_noise(98_000_000))
+    big = work / "big.jar"
+    # By a process of its own: what this one has held would count as the converter's, which inherits it.
+    subprocess.run([sys.executable, "-m", "tests.fixtures.large_mod", str(big)], cwd=ROOT, check=True, timeout=120)
     big_seconds, big_bytes = _convert(big, work, mojang_gate=False)
     names = ", ".join(jar.name for jar in jars)
     speed = f"{60 * len(jars) / seconds[True]:.0f} mods/min, {megabytes / seconds[True]:.1f} MB/s"
@@ -169,12 +172,6 @@ def _convert(jar: Path, work: Path, mojang_gate: bool) -> tuple[float, int]:
 
 def _resident_bytes(usage: resource.struct_rusage) -> int:
     return usage.ru_maxrss * 1024
-
-
-def _noise(size: int) -> dict[str, bytes]:
-    """Sounds that do not compress, a megabyte each."""
-    source = random.Random(3)
-    return {f"assets/samplemod/sounds/noise{n}.ogg": source.randbytes(1_000_000) for n in range(size // 1_000_000)}
 
 
 def idle_memory(stack: Stack, _work: Path) -> list[Row]:
