@@ -4,6 +4,7 @@ import os
 import signal
 import threading
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,14 @@ from scripts import base_image, console, process
 from scripts.preflight import Facts
 
 PATIENT = 'trap "echo ended >> {0}; exit 1" TERM; trap "echo cut >> {0}" INT; echo begun >> {0}; {1} echo done >> {0}'
+
+
+@pytest.fixture(autouse=True)
+def python_s_own_ctrl_c() -> Iterator[None]:
+    """A shell without job control starts background programs, this one perhaps, with SIGINT ignored."""
+    previous = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, previous)
 
 
 def interrupt_when(marker: Path) -> threading.Thread:
