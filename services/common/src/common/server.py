@@ -103,9 +103,8 @@ class DrainingServer(uvicorn.Server):
             self._drain.begin()
             await self._use_up_connections()
             await self._close_the_door(sockets or [])
-            refusing_until = time.monotonic() + REFUSING_SECONDS
-            await self._finish_requests()
-            await self._until(lambda: time.monotonic() >= refusing_until, REFUSING_SECONDS)
+            await self._until(lambda: False, REFUSING_SECONDS)
+            await self._finish_requests()  # last: what is idle now is closed in the same turn of the event loop
             log.info("drained", connections=len(self.server_state.connections))
             self._captured_signals.clear()  # uvicorn would raise it again; having left well is exit code 0
         await super().shutdown(sockets)
@@ -128,7 +127,7 @@ class DrainingServer(uvicorn.Server):
         for listener in sockets:
             drop_new_connections(listener)
         await asyncio.sleep(POLL_SECONDS)  # handshakes that were under way complete
-        await self._until(lambda: not any(map(_has_waiting_connection, sockets)), timeout_seconds=1.0)
+        await self._until(lambda: not any(map(_is_readable, sockets)), timeout_seconds=1.0)
         for server in self.servers:
             server.close()
 
@@ -145,19 +144,26 @@ class DrainingServer(uvicorn.Server):
 
 
 def _is_busy(connection: Any) -> bool:
-    """Whether a request is being served on a connection of uvicorn's (an upgraded one counts as busy)."""
+    """Whether a request is being served on a connection of uvicorn's (an upgraded one counts as busy), or waits unread.
+
+    On a starved machine requests wait in the kernel's buffer; closing the connection then would reset it with them.
+    """
     if not hasattr(connection, "cycle"):
         return True
-    return connection.cycle is not None and not connection.cycle.response_complete
+    is_served = connection.cycle is not None and not connection.cycle.response_complete
+    return is_served or _is_readable(connection.transport.get_extra_info("socket"))
 
 
 def _has_had_a_request(connection: Any) -> bool:
     return not hasattr(connection, "cycle") or connection.cycle is not None
 
 
-def _has_waiting_connection(listener: socket.socket) -> bool:
+def _is_readable(waiting: Any) -> bool:
+    """Whether a listening socket has a connection to accept, or a connected one has bytes (or its end) to read."""
+    if waiting is None or waiting.fileno() < 0:
+        return False
     poll = select.poll()
-    poll.register(listener, select.POLLIN)
+    poll.register(waiting.fileno(), select.POLLIN)
     return bool(poll.poll(0))
 
 
