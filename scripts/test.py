@@ -24,7 +24,7 @@ from scripts.project import Project
 from scripts.stages import ARTIFACTS, Result, Stage
 
 STAGES = (
-    Stage("unit", ("services/*/tests", "tests/unit"), 900, measures_coverage=True),
+    Stage("unit", ("services/*/tests", "supervisor/tests", "supervisor/docker-guard/tests", "tests/unit"), 900, measures_coverage=True),
     Stage("contract", ("tests/contract",), 180),
     Stage("integration", ("tests/integration",), 900, needs="engine", measures_coverage=True),
     Stage("e2e", ("tests/e2e",), 1500, needs="stack"),
@@ -43,6 +43,7 @@ def settings() -> dict[str, str]:
         "COMPOSE_PROJECT_NAME": os.environ.get("MODPORTER_TEST_PROJECT") or "modporter-test",
         "HTTP_PORT": os.environ.get("MODPORTER_TEST_HTTP_PORT") or "18080",
         "HTTPS_PORT": os.environ.get("MODPORTER_TEST_HTTPS_PORT") or "18443",
+        "SUPERVISOR_PORT": os.environ.get("MODPORTER_TEST_SUPERVISOR_PORT") or "18090",
         "SECRETS_DIR": f"{own}/secrets",
         "TLS_CERT": f"{own}/secrets/tls/server.crt",
         "TLS_KEY": f"{own}/secrets/tls/server.key",

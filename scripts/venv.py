@@ -26,6 +26,7 @@ NODE_LOCK = ROOT / "requirements-node.lock"
 NODE_LEAST = 20
 NPM_CLI = "lib/node_modules/npm/bin/npm-cli.js"
 CONVERTER = ROOT / "services" / "converter"
+PACKAGES = ("services/*", "supervisor", "supervisor/docker-guard")
 TABLES = CONVERTER / "src" / "converter" / "data" / "vanilla.json"
 INSTALL_SECONDS = 1200
 NPM_SECONDS = 300
@@ -37,6 +38,11 @@ def ensure() -> None:
     _once("venv", _python_inputs(), PYTHON, _install_python)
     _once("node-tools", _node_inputs(), CONVERTER / "node_modules", _install_node_tools)
     _once("vanilla-tables", _table_inputs(), TABLES, _build_tables)
+
+
+def packages() -> list[Path]:
+    """The pyproject.toml of every local package."""
+    return sorted(path for pattern in PACKAGES for path in ROOT.glob(f"{pattern}/pyproject.toml"))
 
 
 def ensure_uv() -> None:
@@ -97,7 +103,7 @@ def _once(name: str, inputs: list[Path], product: Path, install: Callable[[], bo
 
 
 def _python_inputs() -> list[Path]:
-    return [LOCK, *sorted(ROOT.glob("services/*/pyproject.toml"))]
+    return [LOCK, *packages()]
 
 
 def _node_inputs() -> list[Path]:
@@ -122,7 +128,7 @@ def _install_python() -> bool:
             sentence="The Python packages could not be installed.",
             what_to_do=what_to_do,
         )
-        local = [word for path in sorted(ROOT.glob("services/*/pyproject.toml")) for word in ("-e", str(path.parent))]
+        local = [word for path in packages() for word in ("-e", str(path.parent))]
         logged_or_fail(
             # Without isolation the build uses the pinned hatchling instead of fetching another.
             [*uv, "--no-deps", "--no-build-isolation", *local],

@@ -1,0 +1,1 @@
+"""The gate to the Docker API."""

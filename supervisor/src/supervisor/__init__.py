@@ -1,0 +1,1 @@
+"""Keeps the stack alive, scales it, deploys to it, and says why."""
