@@ -77,9 +77,11 @@ def not_empty(value: str) -> str:
 
 
 PORT = whole_number(1, 65535)
+PORTS = ("HTTP_PORT", "HTTPS_PORT", "SUPERVISOR_PORT")
 RULES: Mapping[str, Callable[[str], str]] = {
     "HTTP_PORT": PORT,
     "HTTPS_PORT": PORT,
+    "SUPERVISOR_PORT": PORT,
     "DOMAIN": host,
     "BACKEND_REPLICAS": whole_number(1, 50),
     "AI_ENGINE_REPLICAS": whole_number(1, 50),
@@ -91,6 +93,8 @@ RULES: Mapping[str, Callable[[str], str]] = {
     "WORKER_CONCURRENCY": whole_number(1, 16),
     "CONVERSION_TIMEOUT_SECONDS": whole_number(1, 3600),
     "CONVERSION_MEMORY_MB": whole_number(64, 16_384),
+    "DOCKER_SOCKET": not_empty,
+    "DOCKER_GID": whole_number(0, 2**31),
     "LOG_LEVEL": one_of(*LOG_LEVELS),
     "IMAGES": one_of(*IMAGE_SOURCES),
     "COMPOSE_FILE": compose_files,
@@ -120,9 +124,16 @@ def bad_values(text: str, overrides: Mapping[str, str], *, file_name: str = ".en
         problem = rule(values[key])
         if problem:
             troubles.append(f"{place}: {key}={values[key]} {problem}")
-    if not troubles and values.get("HTTP_PORT") == values.get("HTTPS_PORT") and "HTTP_PORT" in values:
-        troubles.append(f"{file_name}: HTTP_PORT and HTTPS_PORT are both {values['HTTP_PORT']}; they must differ")
-    return troubles
+    return troubles or _shared_ports(values, file_name)
+
+
+def _shared_ports(values: Mapping[str, str], file_name: str) -> list[str]:
+    keys: dict[str, list[str]] = {}
+    for key in PORTS:
+        if key in values:
+            keys.setdefault(values[key], []).append(key)
+    shared = [(port, names) for port, names in keys.items() if len(names) > 1]
+    return [f"{file_name}: {' and '.join(names)} are both {port}; they must differ" for port, names in shared]
 
 
 def merged(env_file: Path, chosen: Mapping[str, str]) -> tuple[str, list[str]]:
@@ -194,13 +205,26 @@ def record_image_source(installation: Project, *, local: bool) -> Project:
     return Project(installation.env_file, {**installation.values, "COMPOSE_FILE": wanted})
 
 
+def record_engine_group(installation: Project) -> Project:
+    """Make DOCKER_GID the group that owns the engine's socket; it changes when Docker is installed anew."""
+    try:
+        group = str(Path(installation.values["DOCKER_SOCKET"]).stat().st_gid)
+    except OSError:
+        return installation  # no engine here, or one in a virtual machine, where the socket belongs to group 0
+    if group == installation.values["DOCKER_GID"]:
+        return installation
+    text = dotenv.assign(installation.env_file.read_text(encoding="utf-8"), "DOCKER_GID", group)
+    dotenv.write_atomically(installation.env_file, text, 0o644)
+    return Project(installation.env_file, {**installation.values, "DOCKER_GID": group})
+
+
 def main() -> int:
     """Do all of it for `.env`, and say what was done."""
     argparse.ArgumentParser(prog="scripts.env", description="Write .env, the secrets and the certificate.").parse_args()
     env_file = ROOT / ".env"
     bring_openssl()
     done = write_settings(env_file, from_shell())
-    installation = project.load(env_file)
+    installation = record_engine_group(project.load(env_file))
     done += write_secrets(installation)
     done += write_certificate(installation)
     for sentence in done or ["Everything is there already; nothing changed."]:

@@ -50,6 +50,8 @@ CATALOG = (
     Image("neo4j", "images/neo4j/Dockerfile", 60, replaces_upstream=True),
     Image("backend", "services/backend/Dockerfile", 40),
     Image("frontend", "services/frontend/Dockerfile", 25),
+    Image("supervisor", "supervisor/Dockerfile", 20),
+    Image("docker-guard", "supervisor/docker-guard/Dockerfile", 8),
     Image("postgres", "images/postgres/Dockerfile", 20, replaces_upstream=True),
     Image("nginx", "images/nginx/Dockerfile", 13, replaces_upstream=True),
     Image("pgbouncer", "images/pgbouncer/Dockerfile", 9, replaces_upstream=True),

@@ -83,6 +83,21 @@ def build_missing(names: Sequence[str], base: str, *, rebuild: bool = False) -> 
             logged(prune, log_file("images"), timeout_seconds=120)
 
 
+def tag(mode: Mode, project_name: str) -> None:
+    """Let `modporter/<name>:<project>`, which Compose starts, point at what is built.
+
+    `:local` is the newest build of this machine, whichever checkout made it. An installation has tags of its own, so
+    that nobody else's build, and only its own `make up` or a rollout, changes what it runs.
+    """
+    names = [name for name in STACK if mode == "local" or name in OURS]
+    for name in names:
+        logged(
+            ["docker", "tag", BY_NAME[name].tag, f"modporter/{name}:{project_name}"],
+            log_file("images"),
+            timeout_seconds=60,
+        )
+
+
 @contextmanager
 def _alone() -> Iterator[None]:
     STATE.mkdir(exist_ok=True)

@@ -115,7 +115,7 @@ def missing_images(source: str, *, is_running: bool) -> list[str]:
 def taken_ports(installation: Project, *, with_reload: bool) -> list[TakenPort]:
     """The wanted ports that somebody else has; the installation's own containers do not count."""
     ours = _published(installation)
-    wanted = [(key, int(installation.values[key])) for key in ("HTTP_PORT", "HTTPS_PORT")]
+    wanted = [(key, int(installation.values[key])) for key in env.PORTS]
     if with_reload:
         wanted += [("", port) for port in store_ports()]
     return [

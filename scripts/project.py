@@ -23,6 +23,12 @@ LOCAL_IMAGES_FILE = "images/compose.yml"
 PRODUCTION_FILE = "docker-compose.prod.yml"
 DEVELOPMENT_FILE = "docker-compose.dev.yml"
 QUERY_SECONDS = 60
+# Services that run several times, and the setting that says how often.
+REPLICA_SETTINGS = {
+    "backend": "BACKEND_REPLICAS",
+    "ai-engine": "AI_ENGINE_REPLICAS",
+    "frontend": "FRONTEND_REPLICAS",
+}
 
 
 @dataclass(frozen=True)
@@ -123,3 +129,15 @@ def containers(project_name: str) -> list[dict[str, Any]]:
     if not ids:
         return []
     return list(json.loads(output(["docker", "inspect", *ids], timeout_seconds=QUERY_SECONDS) or "[]"))
+
+
+def with_running_replicas(installation: Project) -> Project:
+    """The installation with the numbers of replicas that run now, where some do."""
+    counts: dict[str, int] = {}
+    for container in containers(installation.name):
+        labels = container["Config"]["Labels"]
+        if container["State"]["Running"] and labels.get("com.docker.compose.oneoff") != "True":
+            service = labels["com.docker.compose.service"]
+            counts[service] = counts.get(service, 0) + 1
+    live = {key: str(counts[service]) for service, key in REPLICA_SETTINGS.items() if counts.get(service)}
+    return Project(installation.env_file, {**installation.values, **live})

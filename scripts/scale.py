@@ -1,6 +1,7 @@
 """Changes how many containers of a service run: `make scale SERVICE=backend REPLICAS=5`.
 
-The number is written to .env first, so that the next `make up` or `docker compose up` keeps it.
+The number is written to .env first, so that the next `docker compose up` keeps it. The supervisor takes it as a wish:
+it leaves the number alone for a while (manual_hold in supervisor/policies.yml), then goes on from there.
 """
 
 from __future__ import annotations
@@ -9,11 +10,6 @@ import argparse
 
 from scripts import console, dotenv, env, health, project
 
-SCALABLE = {
-    "backend": "BACKEND_REPLICAS",
-    "ai-engine": "AI_ENGINE_REPLICAS",
-    "frontend": "FRONTEND_REPLICAS",
-}
 USAGE = "For example: make scale SERVICE=backend REPLICAS=5"
 
 
@@ -23,9 +19,9 @@ def main() -> int:
     parser.add_argument("service")
     parser.add_argument("replicas")
     arguments = parser.parse_args()
-    key = SCALABLE.get(arguments.service)
+    key = project.REPLICA_SETTINGS.get(arguments.service)
     if key is None:
-        console.fail(f"SERVICE is one of {', '.join(SCALABLE)}, not {arguments.service!r}.", USAGE)
+        console.fail(f"SERVICE is one of {', '.join(project.REPLICA_SETTINGS)}, not {arguments.service!r}.", USAGE)
     problem = env.RULES[key](arguments.replicas)
     if problem:
         console.fail(f"REPLICAS {problem}, not {arguments.replicas!r}.", USAGE)

@@ -21,6 +21,9 @@ GENERATED = (
     "redis_app_password",
     "neo4j_password",
     "session_key",
+    "supervisor_api_token",
+    "supervisor_password",
+    "supervisor_session_key",
 )
 PLACEHOLDERS = frozenset({"changeme", "change-me", "change_me", "password", "secret", "todo", "xxx", "example"})
 _FILE_MODE = 0o444

@@ -24,7 +24,12 @@ from scripts.project import Project
 from scripts.stages import ARTIFACTS, Result, Stage
 
 STAGES = (
-    Stage("unit", ("services/*/tests", "supervisor/tests", "supervisor/docker-guard/tests", "tests/unit"), 900, measures_coverage=True),
+    Stage(
+        "unit",
+        ("services/*/tests", "supervisor/tests", "supervisor/docker-guard/tests", "tests/unit"),
+        900,
+        measures_coverage=True,
+    ),
     Stage("contract", ("tests/contract",), 180),
     Stage("integration", ("tests/integration",), 900, needs="engine", measures_coverage=True),
     Stage("e2e", ("tests/e2e",), 1500, needs="stack"),
@@ -157,9 +162,12 @@ def remove_leftovers() -> None:
         (["docker", "ps", "--all", "--quiet"], ["docker", "rm", "--force", "--volumes"]),
         (["docker", "network", "ls", "--quiet"], ["docker", "network", "rm"]),
         (["docker", "volume", "ls", "--quiet"], ["docker", "volume", "rm", "--force"]),
+        # The installation's own tags; what was built keeps its name `:local`.
+        (["docker", "image", "ls", "--format", "{{.Repository}}:{{.Tag}}"], ["docker", "image", "rm"]),
     ):
+        mine = f"reference=modporter/*:{name}*" if listing[1] == "image" else label
         found = subprocess.run(
-            [*listing, "--filter", label], capture_output=True, text=True, check=False, timeout=REMOVE_SECONDS
+            [*listing, "--filter", mine], capture_output=True, text=True, check=False, timeout=REMOVE_SECONDS
         ).stdout.split()
         if found:
             subprocess.run([*removal, *found], capture_output=True, check=False, timeout=REMOVE_SECONDS)

@@ -12,7 +12,8 @@ from .conftest import variables_in
 
 COMPOSE_FILES = ("docker-compose.prod.yml", "docker-compose.dev.yml", "images/compose.yml")
 ONE_SHOT = {"migrate"}  # ends by itself; what waits for it checks its exit code
-PINNED = re.compile(r"^modporter/[a-z0-9-]+:local$|^[a-z0-9./-]+:v?\d+\.\d+[\w.-]*$|^redis:8\.\d+-alpine$")
+OWN_TAG = "modporter"  # the project's name: each installation has tags of its own, which rollouts move
+PINNED = re.compile(rf"^modporter/[a-z0-9-]+:{OWN_TAG}$|^[a-z0-9./-]+:v?\d+\.\d+[\w.-]*$|^redis:8\.\d+-alpine$")
 
 
 def test_there_are_the_replicas_that_the_platform_promises(production: dict[str, Any]) -> None:
@@ -72,12 +73,13 @@ def test_every_upstream_image_has_a_local_one(production: dict[str, Any], local_
     upstream = {n for n, s in production["services"].items() if not s["image"].startswith("modporter/")}
     assert set(local_images["services"]) == upstream
     for name, service in local_images["services"].items():
-        assert service["image"] == f"modporter/{name}:local"
+        assert service["image"] == f"modporter/{name}:{OWN_TAG}"
 
 
-def test_only_nginx_is_published(production: dict[str, Any], development: dict[str, Any]) -> None:
-    assert [name for name, service in production["services"].items() if service.get("ports")] == ["nginx"]
-    for name, service in development["services"].items():
+def test_only_nginx_is_published_beyond_loopback(production: dict[str, Any], development: dict[str, Any]) -> None:
+    assert [name for name, service in production["services"].items() if service.get("ports")] == ["nginx", "supervisor"]
+    supervisor = {"supervisor": production["services"]["supervisor"]}
+    for name, service in (development["services"] | supervisor).items():
         for port in service.get("ports", []):
             assert port.startswith("127.0.0.1:"), f"{name} publishes {port} beyond loopback"
 
@@ -85,14 +87,23 @@ def test_only_nginx_is_published(production: dict[str, Any], development: dict[s
 def test_networks_are_defined_used_and_closed(production: dict[str, Any]) -> None:
     members: dict[str, list[str]] = {name: [] for name in production["networks"]}
     for name, service in production["services"].items():
-        for network in service["networks"]:
+        for network in service.get("networks", []):
             members[network].append(name)
     assert members.pop("edge") == ["nginx"]
+    assert members.pop("ops") == ["supervisor"]
+    assert production["networks"]["ops"]["driver_opts"] == {"com.docker.network.bridge.enable_ip_masquerade": "false"}
     for network, services in members.items():
         assert len(services) >= 2, f"{network} joins nothing"
         assert production["networks"][network]["internal"], f"{network} reaches the outside"
     assert "nginx" not in members["data"] + members["database"], "the front door must not reach the stores"
     assert "frontend" not in members["data"] + members["database"]
+
+
+def test_only_docker_guard_holds_the_docker_socket_and_it_has_no_network(production: dict[str, Any]) -> None:
+    holders = [n for n, s in production["services"].items() if "docker.sock" in str(s.get("volumes"))]
+    assert holders == ["docker-guard"]
+    assert production["services"]["docker-guard"]["network_mode"] == "none"
+    assert production["services"]["docker-guard"].get("secrets") is None
 
 
 def test_secrets_are_files_that_somebody_reads(production: dict[str, Any]) -> None:
@@ -112,7 +123,7 @@ def test_no_password_stands_in_an_environment(production: dict[str, Any]) -> Non
 
 def test_volumes_are_defined_and_used(production: dict[str, Any]) -> None:
     mounted = {v.split(":")[0] for s in production["services"].values() for v in s.get("volumes", [])}
-    assert {source for source in mounted if not source.startswith(".")} == set(production["volumes"])
+    assert {source for source in mounted if not source.startswith((".", "/"))} == set(production["volumes"])
 
 
 def test_dependencies_are_services_and_have_no_circle(production: dict[str, Any]) -> None:
