@@ -165,9 +165,11 @@ def remove_leftovers() -> None:
         # The installation's own tags; what was built keeps its name `:local`.
         (["docker", "image", "ls", "--format", "{{.Repository}}:{{.Tag}}"], ["docker", "image", "rm"]),
     ):
-        mine = f"reference=modporter/*:{name}*" if listing[1] == "image" else label
+        tags = [f"reference=modporter/*:{name}", f"reference=modporter/*:{name}-previous"]
+        mine = tags if listing[1] == "image" else [label]
+        filters = [word for one in mine for word in ("--filter", one)]
         found = subprocess.run(
-            [*listing, "--filter", mine], capture_output=True, text=True, check=False, timeout=REMOVE_SECONDS
+            [*listing, *filters], capture_output=True, text=True, check=False, timeout=REMOVE_SECONDS
         ).stdout.split()
         if found:
             subprocess.run([*removal, *found], capture_output=True, check=False, timeout=REMOVE_SECONDS)
