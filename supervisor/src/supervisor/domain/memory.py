@@ -79,7 +79,7 @@ class RolloutPhase(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrafficMark:
-    """Where a replica's cumulative counts stood when its evidence began to count."""
+    """Requests as the load balancer counted them: where a replica's counts stood, or a sum of what came since."""
 
     requests: int = 0
     errors: int = 0
@@ -101,9 +101,14 @@ class Rollout:
     replicas: int  # how many the service had
     weight_step: int = 0
     new_ids: tuple[str, ...] = ()
-    marks: Mapping[str, TrafficMark] = field(default_factory=dict)  # replica id -> mark
+    marks: Mapping[str, TrafficMark] = field(default_factory=dict)  # replica id -> its counts in the last cycle
     verdict: str = ""  # why it was rolled back, or that it was good
     finished_at: float | None = None
+    is_quick: bool = False  # back to an image that ran before: without the small shares of a canary
+    step_since: float | None = None  # when the new replica was started, or when its share took effect
+    new_traffic: TrafficMark = field(default_factory=TrafficMark)  # of the new replicas, in this step
+    old_traffic: TrafficMark = field(default_factory=TrafficMark)  # of the old ones at the same time
+    baseline: TrafficMark = field(default_factory=TrafficMark)  # of the old ones in all steps: for when they are gone
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
