@@ -9,6 +9,7 @@ import pytest
 
 from tests.e2e.journeys import convert, upload
 from tests.e2e.stack import Stack, eventually
+from tests.e2e.supervisor import Supervisor
 from tests.fixtures.sample_mod import build_sample_mod
 
 
@@ -19,6 +20,14 @@ def stack() -> Stack:
         if os.environ.get("REQUIRE_DOCKER") == "1":
             pytest.fail("no stack is running: these scenarios are started by `make test`")
         pytest.skip("no stack is running: `make test` starts one for these scenarios")
+    return found
+
+
+@pytest.fixture(scope="session")
+def supervisor(stack: Stack) -> Supervisor:
+    """The stack's supervisor, at work."""
+    found = Supervisor(stack)
+    eventually(found.is_ready, within_seconds=60)
     return found
 
 

@@ -6,6 +6,7 @@ Everything is addressed by the Compose project that `make test` started; no othe
 from __future__ import annotations
 
 import os
+import re
 import shlex
 import signal
 import ssl
@@ -90,6 +91,25 @@ class Stack:
             ["docker", "inspect", "-f", "{{.State.Pid}}", container], capture_output=True, text=True, check=True
         )
         return int(state.stdout)
+
+    def docker(self, *arguments: str) -> str:
+        done = subprocess.run(["docker", *arguments], capture_output=True, text=True, check=True, timeout=120)
+        return done.stdout.strip()
+
+    def dry_run_changes(self) -> list[str]:
+        """What `docker compose up` would do to containers that run; nothing, when all of them are as it wants them."""
+        counts = {
+            f"--scale={service}={len(self.containers(service))}" for service in ("backend", "ai-engine", "frontend")
+        }
+        command = ("up", "-d", "--dry-run", "--no-build", *sorted(counts))
+        environment = {**os.environ, "COMPOSE_FILE": self.variable("COMPOSE_FILE")}
+        done = subprocess.run(
+            ["docker", "compose", "--env-file", str(self.env_file), "-p", self.project, *command],
+            cwd=ROOT, capture_output=True, text=True, timeout=120, env=environment, check=True,
+        )  # fmt: skip
+        # The one-shot `migrate` starts at every `up`.
+        told = [line.strip() for line in (done.stdout + done.stderr).splitlines() if "migrate" not in line]
+        return [line for line in told if re.search(r"Recreate|Creat|Remov|Stopp", line)]
 
     def kill_9(self, container: str) -> None:
         os.kill(self.pid(container), signal.SIGKILL)

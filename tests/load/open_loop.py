@@ -10,7 +10,7 @@ import random
 import ssl
 import time
 from collections import Counter
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 
 import httpx
@@ -20,11 +20,16 @@ Request = Callable[[httpx.AsyncClient], Awaitable[httpx.Response]]
 
 @dataclass
 class Report:
-    """What came back: answers by (kind, status), failures without an answer, and how long each took."""
+    """What came back: answers by (kind, status), failures without an answer, and how long each took.
 
+    `accepted` names the statuses that are good answers to a kind; to others 2xx and 429 are.
+    """
+
+    accepted: Mapping[str, frozenset[int]] = field(default_factory=dict)
     answers: Counter[tuple[str, int]] = field(default_factory=Counter)
     failures: list[str] = field(default_factory=list)
     seconds: list[float] = field(default_factory=list)
+    by_time: list[tuple[float, str, float, int]] = field(default_factory=list)  # begun, kind, took, status
     duration_seconds: float = 0.0
 
     @property
@@ -32,13 +37,29 @@ class Report:
         return sum(self.answers.values()) + len(self.failures)
 
     def lost(self, *kinds: str) -> list[str]:
-        """Every request without an answer, or with one other than 2xx and 429; of all kinds or of these."""
+        """Every request without an answer, or with a bad one; of all kinds or of these."""
         wrong = [
             f"{kind}: {status} x{count}"
             for (kind, status), count in self.answers.items()
-            if not (200 <= status < 300 or status == 429)
+            if not self._is_good(kind, status)
         ]
         return [line for line in [*wrong, *self.failures] if not kinds or line.split(":")[0] in kinds]
+
+    def lost_count(self, *kinds: str) -> int:
+        """How many requests `lost` speaks of."""
+        bad = (
+            count
+            for (kind, status), count in self.answers.items()
+            if self._counts(kind, kinds) and not self._is_good(kind, status)
+        )
+        return sum(bad) + sum(self._counts(line.split(":")[0], kinds) for line in self.failures)
+
+    def _is_good(self, kind: str, status: int) -> bool:
+        return status in self.accepted[kind] if kind in self.accepted else 200 <= status < 300 or status == 429
+
+    @staticmethod
+    def _counts(kind: str, kinds: tuple[str, ...]) -> bool:
+        return not kinds or kind in kinds
 
     def quantile(self, share: float) -> float:
         ordered = sorted(self.seconds)
@@ -55,10 +76,11 @@ class Load:
     rate: float = 100.0
     clients: int = 20
     timeout_seconds: float = 30.0
+    accepted: Mapping[str, frozenset[int]] = field(default_factory=dict)
 
     async def run(self, *, seconds: float, until: asyncio.Event | None = None) -> Report:
         """Send for `seconds`, or until the event is set if that comes first; wait for the last answers."""
-        report, tasks = Report(), set[asyncio.Task[None]]()
+        report, tasks = Report(self.accepted), set[asyncio.Task[None]]()
         draw = random.Random(1)  # the same order of kinds in every run
         names, weights = list(self.kinds), [weight for weight, _ in self.kinds.values()]
         limits = httpx.Limits(max_connections=None, max_keepalive_connections=1)
@@ -90,4 +112,5 @@ class Load:
             report.failures.append(f"{kind}: {type(error).__name__} {error}")
             return
         report.seconds.append(time.monotonic() - started)
+        report.by_time.append((started, kind, time.monotonic() - started, answer.status_code))
         report.answers[kind, answer.status_code] += 1

@@ -1,0 +1,127 @@
+"""The supervisor of the running stack as the scenarios see it: its API, and images to roll out."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import httpx
+
+from tests.e2e.stack import ROOT, Stack, eventually
+
+FAULTY = ROOT / "tests/fixtures/faulty_backend"
+
+
+@dataclass(frozen=True)
+class Supervisor:
+    """Talks to the API with the token from the installation's secrets."""
+
+    stack: Stack
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.stack.variable('SUPERVISOR_PORT')}"
+
+    def secret(self, name: str) -> str:
+        return (ROOT / self.stack.variable("SECRETS_DIR") / name).read_text().strip()
+
+    def client(self) -> httpx.Client:
+        headers = {"Authorization": f"Bearer {self.secret('supervisor_api_token')}"}
+        return httpx.Client(base_url=self.url, headers=headers, timeout=20)
+
+    def get(self, path: str) -> Any:
+        with self.client() as client:
+            return client.get(path).raise_for_status().json()
+
+    def post(self, path: str, **body: Any) -> httpx.Response:
+        with self.client() as client:
+            return client.post(path, json=body)
+
+    def patch_policies(self, changes: dict[str, Any]) -> None:
+        with self.client() as client:
+            client.patch("/api/policies", json=changes).raise_for_status()
+
+    def service(self, name: str) -> dict[str, Any]:
+        found: dict[str, Any] = self.get(f"/api/services/{name}")
+        return found
+
+    def is_calm(self, name: str, replicas: int) -> bool:
+        """As many replicas as asked for, all ready, nothing under way."""
+        service = self.service(name)
+        return service["ready"] == service["running"] == service["desired"] == replicas
+
+    def wait_until_calm(self, name: str, replicas: int, *, within_seconds: float = 120) -> None:
+        eventually(lambda: self.is_calm(name, replicas), within_seconds=within_seconds)
+
+    def wait_until_grown(self, name: str, replicas: int, *, within_seconds: float = 90) -> None:
+        eventually(lambda: self.service(name)["ready"] > replicas, within_seconds=within_seconds)
+
+    def settle(self, name: str, replicas: int) -> None:
+        """Make it so many, all ready, with nothing held or under way."""
+        self.post(f"/api/services/{name}/resume")
+        if not self.is_calm(name, replicas):
+            answer = self.post(f"/api/services/{name}/scale", replicas=replicas, hold_seconds=600)
+            assert answer.status_code in (200, 202), answer.text
+        self.wait_until_calm(name, replicas, within_seconds=180)
+
+    def is_ready(self) -> bool:
+        """Whether it works, rather than starting or standing by."""
+        return httpx.get(f"{self.url}/readyz", timeout=5).status_code == 200
+
+    def listed(self, name: str) -> set[str]:
+        """The ids of the replicas that NGINX sends requests to, as NGINX has confirmed it."""
+        return {replica["id"] for replica in self.service(name)["replicas"] if replica["is_listed"]}
+
+    def runs(self, image: str) -> bool:
+        """Whether any replica was made from the image."""
+        return any(replica["image"] == image for replica in self.service("backend")["replicas"])
+
+    def rollout(self, service: str) -> dict[str, Any]:
+        newest: dict[str, Any] = self.get(f"/api/rollouts?service={service}")["items"][0]
+        return newest
+
+    def newest_incident(self, service: str) -> dict[str, Any]:
+        newest: dict[str, Any] = self.get(f"/api/incidents?service={service}&limit=1")["items"][0]
+        return newest
+
+    def sentences(self, service: str, limit: int = 50) -> list[str]:
+        """The newest decisions of a service, as they are told."""
+        return [row["sentence"] for row in self.get(f"/api/decisions?service={service}&limit={limit}")["items"]]
+
+    # --- images -----------------------------------------------------------------------------------------------------
+    def build(self, fault: str) -> str:
+        """An image of the running backend with a fault; its reference."""
+        reference = f"modporter/backend:{self.stack.project}-{fault}"
+        base = f"modporter/backend:{self.stack.project}"
+        arguments = ["--build-arg", f"BASE_IMAGE={base}", "--build-arg", f"FAULT={fault}", "--tag", reference]
+        command = ["docker", "buildx", "build", "--load", "--provenance=false", *arguments, str(FAULTY)]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+        assert done.returncode == 0, done.stderr
+        return reference
+
+    def roll_out(self, service: str, image: str, *, within_seconds: float = 300) -> dict[str, Any]:
+        """Deploy, and wait until it is over, one way or the other; the rollout's record."""
+        answer = self.post(f"/api/services/{service}/deploy", image=image)
+        assert answer.status_code == 202, answer.text
+
+        def ended() -> dict[str, Any] | None:
+            newest: dict[str, Any] = self.get(f"/api/rollouts?service={service}")["items"][0]
+            return newest if newest["image"] == image and newest["phase"] in ("done", "rolled_back") else None
+
+        return eventually(ended, within_seconds=within_seconds, every_seconds=0.5)  # type: ignore[return-value]
+
+    @contextmanager
+    def policies(self, changes: dict[str, Any]) -> Iterator[None]:
+        """Other policies inside the block; afterwards the file's again (null takes a change back)."""
+        self.patch_policies(changes)
+        try:
+            yield
+        finally:
+            self.patch_policies(_nulls(changes))
+
+
+def _nulls(changes: dict[str, Any]) -> dict[str, Any]:
+    return {key: _nulls(value) if isinstance(value, dict) else None for key, value in changes.items()}

@@ -1,0 +1,69 @@
+"""The supervisor scales: by load, by an operator, by a person with Compose; Compose then finds nothing to do."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.stack import Stack, eventually
+from tests.e2e.supervisor import Supervisor
+from tests.load.supervised import READS, supervised_traffic
+from tests.load.traffic import during
+
+QUICK = {"stabilisation_seconds": 10, "down_period_seconds": 4, "manual_hold_seconds": 5}
+
+
+@pytest.fixture(autouse=True)
+def calm(supervisor: Supervisor) -> Iterator[None]:
+    supervisor.settle("backend", 3)
+    yield
+    supervisor.settle("backend", 3)
+
+
+def test_load_makes_the_backend_grow_and_its_end_makes_it_shrink(
+    stack: Stack, supervisor: Supervisor, mod: Path
+) -> None:
+    # Two cores cannot carry real overload: a lower target makes the same load count as much.
+    eager = {"metrics": [{"name": "cpu", "kind": "cpu", "target": 0.02}], "max": 5, "min": 3}
+    supervisor.post("/api/services/backend/resume")
+    with supervisor.policies({"services": {"backend": {"scale": QUICK | eager}}}):
+        with supervised_traffic(stack, mod, rate=40) as load:
+            report = during(load, lambda: supervisor.wait_until_grown("backend", 3), at_most_seconds=120)
+        assert report.lost(*READS) == []
+        assert any("cpu" in line.lower() for line in supervisor.sentences("backend"))
+    with supervisor.policies({"services": {"backend": {"scale": QUICK | {"min": 3, "max": 3}}}}):
+        supervisor.wait_until_calm("backend", 3, within_seconds=120)
+    assert stack.dry_run_changes() == []
+
+
+def test_an_operator_s_number_is_kept_for_a_while(supervisor: Supervisor) -> None:
+    answer = supervisor.post("/api/services/backend/scale", replicas=4, hold_seconds=60)
+    assert answer.status_code == 202, answer.text
+    supervisor.wait_until_calm("backend", 4)
+
+
+@pytest.mark.parametrize("replicas", [-1, 10_000, "abc", 1.5, None])
+def test_numbers_that_cannot_be_are_refused_with_the_limits(supervisor: Supervisor, replicas: object) -> None:
+    answer = supervisor.post("/api/services/backend/scale", replicas=replicas)
+    assert 400 <= answer.status_code < 500
+    assert answer.headers["content-type"] == "application/problem+json"
+    assert supervisor.service("backend")["desired"] == 3
+
+
+def test_a_person_s_scale_is_taken_as_a_wish(stack: Stack, supervisor: Supervisor) -> None:
+    stack.scale(backend=5)
+    supervisor.wait_until_calm("backend", 5)
+    eventually(lambda: any("person" in line for line in supervisor.sentences("backend")), within_seconds=20)
+    stack.scale(backend=3)
+    supervisor.wait_until_calm("backend", 3)
+
+
+def test_after_any_history_compose_finds_nothing_to_do(stack: Stack, supervisor: Supervisor) -> None:
+    supervisor.post("/api/services/backend/scale", replicas=5, hold_seconds=60)
+    supervisor.wait_until_calm("backend", 5)
+    supervisor.post("/api/services/backend/scale", replicas=3, hold_seconds=60)
+    supervisor.wait_until_calm("backend", 3)
+    assert stack.dry_run_changes() == []
+    assert len(stack.containers("backend")) == 3
