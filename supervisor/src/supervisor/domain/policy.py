@@ -39,6 +39,8 @@ class MetricPolicy:
     query: str = ""  # for promql
     scope: MetricScope = MetricScope.PER_REPLICA
     max_age_seconds: float = 30.0
+    interval_seconds: float = 10.0  # between two values of its source; what is older than three of these is invalid too
+    window_seconds: float = 5.0  # how far back a value reaches; a replica that became ready within it is not in it yet
     fallback: Fallback = Fallback.HOLD
 
 
