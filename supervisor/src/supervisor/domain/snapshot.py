@@ -55,7 +55,7 @@ class UsageView:
     memory_ratio: float
     memory_bytes: int
     cpu_seconds_total: float
-    cpu_cores: float | None = None  # cores used, over the same time as cpu_ratio: what one more replica may cost the host
+    cpu_cores: float | None = None  # used over the same time: what one more replica may cost the host
     network_receive_bytes_total: int = 0
     network_transmit_bytes_total: int = 0
     block_read_bytes_total: int = 0
