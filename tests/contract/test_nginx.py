@@ -16,11 +16,22 @@ def configuration(root: Path) -> str:
 def test_upstreams_are_the_scaled_services_by_their_own_names(configuration: str, production: dict[str, Any]) -> None:
     upstreams = dict(re.findall(r"upstream (\S+) \{([^}]*)\}", configuration))
     scaled = {n for n, s in production["services"].items() if "replicas" in s.get("deploy", {})}
-    assert set(upstreams) == scaled
+    assert set(upstreams) == scaled | {"supervisor"}
     for name, body in upstreams.items():
-        assert f"server {name}:8000 resolve" in body
-        assert "least_conn;" in body
         assert re.search(rf"zone {name} ", body)
+    for name in scaled:
+        # The supervisor's list, which may be absent or empty, and the net below it.
+        assert f"include /etc/nginx/upstreams/{name}.servers*;" in upstreams[name]
+        assert f"server {name}:8000 resolve max_fails=0 backup;" in upstreams[name]
+        assert "least_conn;" in upstreams[name]
+    assert "server supervisor:8090 resolve" in upstreams["supervisor"]
+
+
+def test_what_the_supervisor_writes_may_be_absent(configuration: str) -> None:
+    """A glob that matches nothing is no error; a name without one stops the start."""
+    written = re.findall(r"include (/etc/nginx/upstreams/[^;]+);", configuration)
+    assert len(written) == 5
+    assert all(path.endswith("*") or path.endswith("*.conf") for path in written), written
 
 
 def test_every_upstream_shares_a_network_with_nginx(production: dict[str, Any]) -> None:
@@ -65,10 +76,30 @@ def test_the_policy_allows_nothing_from_outside(root: Path) -> None:
     assert "http" not in policies
 
 
-def test_operators_health_is_not_public(configuration: str) -> None:
+def test_what_services_say_of_themselves_is_not_public(configuration: str) -> None:
     public = configuration[configuration.index("ssl_certificate ") :]
-    assert "location = /health/detailed { return 404; }" in public
+    assert "location /health/ { return 404; }" in public
+    assert re.findall(r"location ~ \^/health\S*", public) == ["location ~ ^/health(/live|/ready)?$"]
+    assert "location = /metrics { return 404; }" in public
     assert "embeddings" not in public
+
+
+def test_the_public_page_carries_no_credentials_to_the_supervisor(configuration: str) -> None:
+    page = next(body for body in locations(configuration) if "proxy_pass http://supervisor;" in body)
+    assert 'proxy_set_header Authorization "";' in page
+    assert 'proxy_set_header Cookie "";' in page
+    assert "limit_except GET { deny all; }" in page
+    assert re.search(r"rewrite \S+ /public/\$1 break;", page)
+
+
+def test_old_workers_end(root: Path) -> None:
+    """Each reload leaves workers behind that still serve streams."""
+    assert re.search(r"(?m)^worker_shutdown_timeout \d+s;", (root / "nginx/nginx.conf").read_text())
+
+
+def test_one_worker_a_cpu_of_the_container(root: Path, production: dict[str, Any]) -> None:
+    cpus = production["services"]["nginx"]["deploy"]["resources"]["limits"]["cpus"]
+    assert f"worker_processes {cpus};" in (root / "nginx/nginx.conf").read_text()
 
 
 def test_idle_connections_end_at_nginx_before_they_end_at_the_application(root: Path, configuration: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import socket
 import ssl
@@ -31,6 +32,11 @@ class Door:
     http: int
     nginx: Container
     backends: tuple[Container, ...]
+    supervisor: Container
+
+    @property
+    def backend_names(self) -> set[str]:
+        return {backend.id[:12] for backend in self.backends if backend.id}
 
     def visitor(self) -> httpx.Client:
         return httpx.Client(base_url=f"https://localhost:{self.https}", verify=False, timeout=10)  # noqa: S501
@@ -44,6 +50,14 @@ class Door:
             context.wrap_socket(plain, server_hostname="localhost") as connection,
         ):
             yield connection
+
+
+    def get_verbatim(self, path: str) -> tuple[int, str]:
+        """Status and body for a path that is sent as it is written; httpx would tidy it up."""
+        with self.raw() as connection:
+            connection.sendall(f"GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n".encode())
+            answer = b"".join(iter(lambda: connection.recv(4096), b"")).decode()
+        return int(answer.split()[1]), answer.partition("\r\n\r\n")[2]
 
 
 @pytest.fixture(scope="module")
@@ -85,9 +99,9 @@ def _certificate(folder: Path) -> Path:
 def _start(client: docker.DockerClient, network: str, secrets: Path) -> Door:
     server = {str(ROOT / "tests/fixtures/echo_upstream.py"): {"bind": "/echo.py", "mode": "ro"}}
 
-    def upstream(name: str, *aliases: str) -> Container:
+    def upstream(name: str, *aliases: str, port: str = "8000") -> Container:
         container = client.containers.create(
-            "modporter/python:local", ["/usr/bin/python3", "/echo.py"], name=f"{PREFIX}-{name}", volumes=server
+            "modporter/python:local", ["/usr/bin/python3", "/echo.py", port], name=f"{PREFIX}-{name}", volumes=server
         )
         client.networks.get(network).connect(container, aliases=list(aliases))
         client.networks.get("bridge").disconnect(container)
@@ -96,6 +110,7 @@ def _start(client: docker.DockerClient, network: str, secrets: Path) -> Door:
 
     backends = (upstream("backend-1", "backend"), upstream("backend-2", "backend"))
     upstream("others", "frontend", "ai-engine")
+    supervisor = upstream("supervisor", "supervisor", port="8090")
     mounts = {str(ROOT / "nginx" / name): {"bind": f"/etc/nginx/{name}", "mode": "ro"} for name in _configuration()}
     nginx = client.containers.run(
         "modporter/nginx:local",
@@ -122,7 +137,7 @@ def _start(client: docker.DockerClient, network: str, secrets: Path) -> Door:
     _wait_until_it_answers(nginx)
     nginx.reload()
     ports = {port: int(bound[0]["HostPort"]) for port, bound in nginx.ports.items() if bound}
-    return Door(ports["443/tcp"], ports["80/tcp"], nginx, backends)
+    return Door(ports["443/tcp"], ports["80/tcp"], nginx, backends, supervisor)
 
 
 def _wait_until_it_answers(nginx: Container) -> None:
@@ -215,6 +230,52 @@ def test_names_that_are_not_ours_are_not_answered(door: Door) -> None:
         httpx.get(f"http://127.0.0.1:{door.http}/", headers={"Host": "evil.example"})
     ours = httpx.get(f"http://127.0.0.1:{door.http}/x?y=1", headers={"Host": "modporter.test"})
     assert (ours.status_code, ours.headers["location"]) == (308, "https://modporter.test/x?y=1")
+
+
+@pytest.mark.parametrize(
+    "path", ["/metrics", "/health/load", "/health/detailed", "//metrics", "/%6detrics", "/x/../health/load", "/health/"]
+)
+def test_what_services_say_of_themselves_is_not_public(door: Door, path: str) -> None:
+    status, body = door.get_verbatim(path)
+    assert status == 404
+    assert "replica" not in body
+
+
+def test_the_status_page_goes_to_the_supervisor_without_credentials(door: Door) -> None:
+    sent = {"Cookie": "session=mine", "Authorization": "Bearer mine", "Accept": "text/html"}
+    with door.visitor() as visitor:
+        assert visitor.get("/status").headers["location"] == "https://localhost/status/"
+        answers = [visitor.get(f"/status/{rest}", headers=sent) for rest in ("", "static/page.js", "events")]
+        assert [answer.json()["path"] for answer in answers] == ["/public/", "/public/static/page.js", "/public/events"]
+        for seen in (answer.json()["headers"] for answer in answers):
+            assert not {"Cookie", "Authorization"} & seen.keys()
+        assert visitor.post("/status/", content=b"x").status_code == 403
+    for odd in ("/status/../api/status", "/status/%2e%2e/api/status", "/status/..%2fapi/status"):
+        seen = json.loads(door.get_verbatim(odd)[1])
+        assert seen["replica"] in door.backend_names, "it left /status, so it is the backend's"
+    for odd in ("/status/%252e%252e/api", "/status/a%20b", "/status/a;b"):
+        assert door.get_verbatim(odd)[0] == 404
+
+
+def test_the_status_page_has_a_limit_of_its_own(door: Door) -> None:
+    with door.visitor() as visitor:
+        assert 429 in {visitor.get("/status/").status_code for _ in range(80)}
+
+
+def test_without_the_supervisor_there_is_a_plain_page_and_the_rest_goes_on(door: Door) -> None:
+    door.supervisor.kill()
+    time.sleep(1.5)
+    with door.visitor() as visitor:
+        answer = visitor.get("/status/")
+        assert (answer.status_code, answer.headers["retry-after"]) == (503, "5")
+        assert answer.headers["content-type"].startswith("text/html")
+        assert "No status right now" in answer.text
+        assert visitor.get("/api/v1/things").status_code == 200
+
+
+def test_without_lists_the_generation_is_zero(door: Door) -> None:
+    answer = door.nginx.exec_run(["curl", "-fsS", "http://127.0.0.1:8080/generation"])
+    assert answer.output == b"0\n"
 
 
 def test_uploads_have_a_limit_of_their_own(door: Door) -> None:
