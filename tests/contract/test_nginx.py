@@ -31,7 +31,7 @@ def test_what_the_supervisor_writes_may_be_absent(configuration: str) -> None:
     """A glob that matches nothing is no error; a name without one stops the start."""
     written = re.findall(r"include (/etc/nginx/upstreams/[^;]+);", configuration)
     assert len(written) == 5
-    assert all(path.endswith("*") or path.endswith("*.conf") for path in written), written
+    assert all(path.endswith(("*", "*.conf")) for path in written), written
 
 
 def test_every_upstream_shares_a_network_with_nginx(production: dict[str, Any]) -> None:

@@ -51,7 +51,6 @@ class Door:
         ):
             yield connection
 
-
     def get_verbatim(self, path: str) -> tuple[int, str]:
         """Status and body for a path that is sent as it is written; httpx would tidy it up."""
         with self.raw() as connection:
