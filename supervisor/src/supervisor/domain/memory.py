@@ -31,7 +31,8 @@ class Departure:
     why: str
     since: float
     is_hung: bool = False  # no drain: requests wait in it, and only its end sends them elsewhere
-    generation: int | None = None  # of the list without it; the drain counts from when NGINX answers with it
+    generation: int | None = None  # of the list without it, once NGINX answers with it
+    left_at: float | None = None  # when that was seen: the drain, or the wait before a kill, counts from here
     signalled_at: float | None = None
     killed_at: float | None = None
 
@@ -47,8 +48,14 @@ class ReplicaMemory:
     failed_restarts: int = 0  # ours, in a row
     next_attempt_at: float = 0.0
     quarantined_until: float | None = None
+    quarantines: int = 0  # in a row: each one lasts longer
     is_own_stop: bool = False  # we stopped it; otherwise an exit that nobody restarts was a person's wish
-    was_ready: bool = False
+    was_ready: bool = False  # this process, since it was started
+    was_ever_ready: bool = False
+    process_since: float = 0.0  # when this process was first seen
+    restart_count: int = 0  # of the container, as seen last
+    traffic_mark: TrafficMark | None = None  # where its counts stood when they were last looked at
+    traffic_mark_at: float = 0.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -128,6 +135,7 @@ class ServiceMemory:
     pauses: Mapping[str, float] = field(default_factory=dict)  # "in" | "out" | "all" -> until
     rollout: Rollout | None = None  # the running one, or the last
     pending_starts: Mapping[str, float] = field(default_factory=dict)  # clone name -> since; until it is seen
+    down_since: float | None = None  # nothing runs, and others stopped it
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
