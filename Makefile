@@ -27,6 +27,12 @@ logs: .env ## follow the logs: make logs SERVICE=backend (all services without S
 scale: .env ## change the number of containers: make scale SERVICE=backend REPLICAS=5
 	@$(PYTHON) -m scripts.scale "$(SERVICE)" "$(REPLICAS)"
 
+.PHONY: deploy rollback
+deploy: python .env ## build a service and roll it out without a lost request: make deploy SERVICE=backend [IMAGE=...]
+	@$(PYTHON) -m scripts.deploy "$(SERVICE)" $(if $(IMAGE),--image "$(IMAGE)")
+rollback: .env ## take a service back to the image before: make rollback SERVICE=backend
+	@$(PYTHON) -m scripts.rollback "$(SERVICE)"
+
 .PHONY: down
 down: .env ## stop everything and keep the data
 	@$(COMPOSE) down --remove-orphans
