@@ -20,7 +20,7 @@ import h11
 CONNECT_SECONDS = 5.0
 ANSWER_SECONDS = 60.0  # to the head of an answer; a stop takes its own time on top
 PIECE_SECONDS = 30.0  # between two pieces of an answer that is not a stream of events
-MAX_IDLE_CONNECTIONS = 8
+MAX_IDLE_CONNECTIONS = 32  # the supervisor asks for that many statistics at once
 MAX_WHOLE_BYTES = 8 * 1024 * 1024
 READ_BYTES = 64 * 1024
 

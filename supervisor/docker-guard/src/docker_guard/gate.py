@@ -17,7 +17,9 @@ from typing import Any
 from docker_guard.audit import Audit
 from docker_guard.client import Change
 from docker_guard.daemon import ANSWER_SECONDS, Forward
+from docker_guard.endpoints import endpoint_body
 from docker_guard.project import (
+    DEPENDS_LABEL,
     HASH_LABEL,
     ONE_OFF_LABEL,
     PROTECTED_SERVICES,
@@ -30,7 +32,7 @@ from docker_guard.project import (
 from docker_guard.refusal import BAD_REQUEST, FORBIDDEN, Refusal, no_such_image
 from docker_guard.rules import HAS_BODY, PROJECT_LABEL, Call, Kind, Listener, filters_of_project
 from docker_guard.strict_json import parse_object
-from docker_guard.template import Clone, create_body, endpoint_body
+from docker_guard.template import Clone, create_body
 
 MAX_REPLICAS = 250  # of one service: more is a mistake, or malice
 MAX_NUMBER = 9999
@@ -161,7 +163,8 @@ class Gate:
         if not isinstance(service, str) or service in PROTECTED_SERVICES or labels.get(ONE_OFF_LABEL) != "False":
             raise Refusal("only replicas of a service that may be changed are created", FORBIDDEN)
         number = self._number(name, service)
-        siblings = [one for one in await self._project.containers(call.version) if one.service == service]
+        containers = await self._project.containers(call.version)
+        siblings = [one for one in containers if one.service == service]
         image = await self._image_of_clone(body.get("Image"), call.version, siblings)
         if len(siblings) >= MAX_REPLICAS:
             raise Refusal(f"{service} has {len(siblings)} containers already", FORBIDDEN)
@@ -176,6 +179,7 @@ class Gate:
                 image_id=image["Id"],
                 template=template,
                 image_config=await self._config_of_image(sibling, call.version),
+                network_parents=_parents(labels, containers),
             )
             try:
                 forwarded = create_body(body, clone)
@@ -248,6 +252,13 @@ def without_environment(inspected: bytes) -> bytes:
     if isinstance(content, dict) and isinstance(content.get("Config"), dict):
         content["Config"].pop("Env", None)
     return _dumped(content)
+
+
+def _parents(labels: Mapping[str, Any], containers: list[Container]) -> frozenset[str]:
+    """Ids of the containers that the service depends on: Compose lists the one whose network it shares among them.
+    The label is checked against the running replicas before it counts."""
+    depends_on = {one.partition(":")[0] for one in str(labels.get(DEPENDS_LABEL, "")).split(",")}
+    return frozenset(one.id for one in containers if one.service in depends_on and not one.is_protected)
 
 
 def _network_named(reference: str, template: Mapping[str, Any]) -> tuple[str, str] | None:

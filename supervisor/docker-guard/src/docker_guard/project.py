@@ -16,11 +16,12 @@ from urllib.parse import urlencode
 from docker_guard.daemon import Daemon, DaemonAway
 from docker_guard.refusal import NOT_FOUND, no_such_container, no_such_image
 from docker_guard.rules import PROJECT_LABEL, filters_of_project
+from docker_guard.template import CLONE_LABEL
 
 SERVICE_LABEL = "com.docker.compose.service"
 ONE_OFF_LABEL = "com.docker.compose.oneoff"
 HASH_LABEL = "com.docker.compose.config-hash"
-CLONE_LABEL = "supervisor.clone"
+DEPENDS_LABEL = "com.docker.compose.depends_on"
 # These hold the keys: they look after the others, and nobody but Docker and people looks after them.
 PROTECTED_SERVICES = frozenset({"supervisor", "docker-guard"})
 MAX_REMEMBERED = 2000

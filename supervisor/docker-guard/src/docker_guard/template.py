@@ -7,19 +7,20 @@ name, so that one that a newer Docker adds is compared like all others.
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from docker_guard.endpoints import networking_body
+from docker_guard.equality import as_object, is_empty, require_equal, same, shown
 from docker_guard.refusal import FORBIDDEN, Refusal
 
 NUMBER_LABEL = "com.docker.compose.container-number"
 IMAGE_LABEL = "com.docker.compose.image"
 REPLACED_LABEL = "com.docker.compose.replace"  # Compose's note on a container that it made anew
-OWN_LABELS = "supervisor."
-MAX_OWN_LABEL_CHARACTERS = 200
+CLONE_LABEL = "supervisor.clone"  # says who made it and why; Compose's own containers have none
+MAX_CLONE_LABEL_CHARACTERS = 500
 
 # An image brings these along: another image brings its own, so a clone may leave out what is the old image's.
 OF_IMAGE = frozenset(
@@ -37,37 +38,6 @@ OF_IMAGE = frozenset(
         "WorkingDir",
     }
 )
-# Lists in which the order means nothing; Compose writes some of them in a new order each time.
-UNORDERED = frozenset(
-    {
-        "Binds",
-        "CapAdd",
-        "CapDrop",
-        "Env",
-        "ExtraHosts",
-        "GroupAdd",
-        "MaskedPaths",
-        "ReadonlyPaths",
-        "SecurityOpt",
-        "Ulimits",
-    }
-)
-# What Docker fills in when a container is connected. Nobody may ask for it.
-RUNTIME_OF_ENDPOINT = frozenset(
-    {
-        "DNSNames",
-        "EndpointID",
-        "Gateway",
-        "GlobalIPv6Address",
-        "GlobalIPv6PrefixLen",
-        "IPAddress",
-        "IPPrefixLen",
-        "IPv6Gateway",
-        "MacAddress",
-        "NetworkID",
-    }
-)
-
 _ANONYMOUS_VOLUME = re.compile(r"[0-9a-f]{64}")
 _HOST_NAMESPACES = ("PidMode", "IpcMode", "NetworkMode", "UTSMode", "UsernsMode")
 
@@ -83,42 +53,21 @@ class Clone:
     image_id: str  # of the image that the body names
     template: Json  # a running container, as Docker's inspect tells it
     image_config: Json
+    network_parents: frozenset[str] = frozenset()  # ids of containers whose network the service may share
 
 
 def create_body(body: Json, clone: Clone) -> dict[str, Any]:
     """The body to forward. Raises Refusal with the first field that differs from the template."""
     _refuse_what_is_never_cloned(clone.template)
     wanted = {key: value for key, value in body.items() if key not in {"HostConfig", "NetworkingConfig"}}
-    host = _object(body.get("HostConfig"), "HostConfig")
+    host = as_object(body.get("HostConfig"), "HostConfig")
     return {
         **_config(wanted, clone),
-        "HostConfig": _host_config(host, clone.template["HostConfig"]),
-        "NetworkingConfig": _networking(_object(body.get("NetworkingConfig"), "NetworkingConfig"), clone),
+        "HostConfig": _host_config(host, clone),
+        "NetworkingConfig": networking_body(
+            as_object(body.get("NetworkingConfig"), "NetworkingConfig"), clone.name, clone.template
+        ),
     }
-
-
-def endpoint_body(wanted: Json, network: str, name: str, template: Json) -> dict[str, Any]:
-    """One endpoint as it is to be forwarded. `name` is the new container's."""
-    running = _object(_object(template["NetworkSettings"].get("Networks"), "Networks").get(network), network)
-    if any(_object(running.get("IPAMConfig"), "IPAMConfig").values()):
-        raise Refusal(f"{network} gives a fixed address, which no second container can have", FORBIDDEN)
-    allowed = {str(alias) for alias in running.get("Aliases") or ()}
-    allowed -= {template["Id"][:12], template["Name"].removeprefix("/")}
-    aliases = wanted.get("Aliases") or []
-    if not isinstance(aliases, list) or not all(isinstance(alias, str) for alias in aliases):
-        raise Refusal("Aliases is not a list of names", FORBIDDEN)
-    if len(set(aliases)) != len(aliases) or not set(aliases) <= allowed | {name}:
-        raise Refusal(f"the aliases in {network} are not those of the running replicas", FORBIDDEN)
-    forwarded: dict[str, Any] = {"Aliases": aliases}
-    for key in wanted.keys() | running.keys():
-        if key in {"Aliases", "IPAMConfig"} or key in RUNTIME_OF_ENDPOINT:
-            if key != "Aliases" and not _is_empty(wanted.get(key)):
-                raise Refusal(f"{key} of {network} is for Docker to give", FORBIDDEN)
-            continue
-        _require_equal(f"{network}.{key}", wanted.get(key), running.get(key))
-        if running.get(key) is not None:
-            forwarded[key] = running[key]
-    return forwarded
 
 
 def _refuse_what_is_never_cloned(template: Json) -> None:
@@ -126,7 +75,7 @@ def _refuse_what_is_never_cloned(template: Json) -> None:
     host = template["HostConfig"]
     if host.get("Privileged") or any(host.get(key) == "host" for key in _HOST_NAMESPACES):
         raise Refusal("a container that is privileged or in a namespace of the host is never cloned", FORBIDDEN)
-    if not all(_is_empty(host.get(key)) for key in ("Devices", "DeviceRequests", "DeviceCgroupRules")):
+    if not all(is_empty(host.get(key)) for key in ("Devices", "DeviceRequests", "DeviceCgroupRules")):
         raise Refusal("a container with devices of the host is never cloned", FORBIDDEN)
     if any(
         mount.get("Source") == "/" or "docker.sock" in str(mount.get("Source"))
@@ -148,9 +97,12 @@ def _config(wanted: Json, clone: Clone) -> dict[str, Any]:
                 raise Refusal("Hostname is the template's own", FORBIDDEN)
             continue
         value = running.get(key)
+        if key == "User" and not wanted.get(key) and value == clone.image_config.get(key):
+            forwarded[key] = value  # left to the image, but no image may choose to run as root
+            continue
         if key in OF_IMAGE:
             value = _with_what_is_kept(key, wanted.get(key), value, clone.image_config.get(key))
-        _require_equal(key, wanted.get(key), value)
+        require_equal(key, wanted.get(key), value)
         if value is not None:
             forwarded[key] = value
     return forwarded
@@ -162,15 +114,15 @@ def _with_what_is_kept(key: str, wanted: Any, running: Any, of_image: Any) -> An
         return [entry for entry in running if entry in wanted or entry not in (of_image or ())]
     if isinstance(wanted, dict) and isinstance(running, dict) and key in {"ExposedPorts", "Volumes"}:
         return {name: value for name, value in running.items() if name in wanted or name not in (of_image or {})}
-    if _is_empty(wanted) and _same(running, of_image, key):
+    if is_empty(wanted) and same(running, of_image, key):
         return None
-    if _is_empty(wanted) and key == "Env" and set(running or ()) <= set(of_image or ()):
+    if is_empty(wanted) and key == "Env" and set(running or ()) <= set(of_image or ()):
         return None
     return running
 
 
 def _labels(wanted: Json, clone: Clone) -> dict[str, str]:
-    labels = _object(wanted.get("Labels"), "Labels")
+    labels = as_object(wanted.get("Labels"), "Labels")
     if not all(isinstance(value, str) for value in labels.values()):
         raise Refusal("a label is not text", FORBIDDEN)
     running: Json = clone.template["Config"].get("Labels") or {}
@@ -182,31 +134,33 @@ def _labels(wanted: Json, clone: Clone) -> dict[str, str]:
         if key in expected:
             if value != expected[key]:
                 raise Refusal(f"the label {key} is not that of the new container", FORBIDDEN)
-        elif key.startswith(OWN_LABELS):
-            _check_own_label(key, value)
+        elif key == CLONE_LABEL:
+            continue
         elif value is None:
             if key != REPLACED_LABEL and of_image.get(key) != running[key]:
                 raise Refusal(f"the label {key} is missing", FORBIDDEN)
         elif value != running.get(key):
-            raise Refusal(f"the label {_shown(key)} differs from that of the running replicas", FORBIDDEN)
+            raise Refusal(f"the label {shown(key)} differs from that of the running replicas", FORBIDDEN)
         if value is not None:
             forwarded[key] = value
+    forwarded[CLONE_LABEL] = labels.get(CLONE_LABEL, "")
+    if not 0 < len(forwarded[CLONE_LABEL]) <= MAX_CLONE_LABEL_CHARACTERS or not forwarded[CLONE_LABEL].isprintable():
+        raise Refusal(f"the label {CLONE_LABEL} is missing, too long or not printable", FORBIDDEN)
     return forwarded
 
 
-def _check_own_label(key: str, value: str | None) -> None:
-    text = key + (value or "")
-    if len(text) > MAX_OWN_LABEL_CHARACTERS or not text.isascii() or not text.isprintable():
-        raise Refusal("a label of the supervisor is too long, or not plain text", FORBIDDEN)
-
-
-def _host_config(wanted: Json, running: Json) -> dict[str, Any]:
+def _host_config(wanted: Json, clone: Clone) -> dict[str, Any]:
+    running: Json = clone.template["HostConfig"]
     forwarded: dict[str, Any] = {}
     for key in wanted.keys() | running.keys():
         value = running.get(key)
         if key == "Mounts":
             value = _mounts(wanted.get(key), value)
-        _require_equal(f"HostConfig.{key}", wanted.get(key), value)
+        elif key == "Binds":
+            value = _binds(wanted.get(key), value)
+        elif key == "NetworkMode":
+            value = _network_mode(wanted.get(key), value, clone.network_parents)
+        require_equal(f"HostConfig.{key}", wanted.get(key), value)
         if value is not None:
             forwarded[key] = value
     return forwarded
@@ -230,49 +184,19 @@ def _mount(wanted: Json, running: Json) -> dict[str, Any]:
     return dict(running)
 
 
-def _networking(wanted: Json, clone: Clone) -> dict[str, Any]:
-    endpoints = _object(wanted.get("EndpointsConfig"), "EndpointsConfig")
-    if not all(_is_empty(value) for key, value in wanted.items() if key != "EndpointsConfig"):
-        raise Refusal("NetworkingConfig has more than EndpointsConfig", FORBIDDEN)
-    mode = clone.template["HostConfig"].get("NetworkMode")
-    if not endpoints:
-        return {}
-    if list(endpoints) != [mode]:
-        raise Refusal(
-            "a create names one network, the first of the running replicas; connect adds the others", FORBIDDEN
-        )
-    endpoint = _object(endpoints[mode], "EndpointsConfig")
-    return {"EndpointsConfig": {mode: endpoint_body(endpoint, mode, clone.name, clone.template)}}
+def _binds(wanted: Any, running: Any) -> Any:
+    """As _mounts, in the other notation: `generated:/path:rw` may become `/path`."""
+    if not isinstance(wanted, list) or not isinstance(running, list):
+        return running
+    binds: list[str] = []
+    for bind in running:
+        source, _, rest = str(bind).partition(":")
+        path = rest.partition(":")[0]
+        binds.append(path if path in wanted and _ANONYMOUS_VOLUME.fullmatch(source) else bind)
+    return binds
 
 
-def _require_equal(name: str, wanted: Any, running: Any) -> None:
-    if not _same(wanted, running, name.rpartition(".")[2]):
-        raise Refusal(f"{_shown(name)} differs from what the running replicas have", FORBIDDEN)
-
-
-def _same(one: Any, other: Any, key: str) -> bool:
-    return (_is_empty(one) and _is_empty(other)) or _canonical(one, key) == _canonical(other, key)
-
-
-def _canonical(value: Any, key: str) -> str:
-    """Text that is the same for the same JSON; 1, 1.0 and true stay three things, as they are for Docker."""
-    if key in UNORDERED and isinstance(value, list):
-        value = sorted(value, key=lambda one: json.dumps(one, sort_keys=True))
-    return json.dumps(value, sort_keys=True)
-
-
-def _is_empty(value: Any) -> bool:
-    """Nothing was asked for: none, empty, zero, false; [0, 0] is the size of a console that is none."""
-    return not value or value == [0, 0]
-
-
-def _object(value: Any, name: str) -> dict[str, Any]:
-    if value is None:
-        return {}
-    if not isinstance(value, dict):
-        raise Refusal(f"{_shown(name)} is not an object", FORBIDDEN)
-    return value
-
-
-def _shown(name: str) -> str:
-    return ascii(name[:80])[1:-1]
+def _network_mode(wanted: Any, running: Any, parents: frozenset[str]) -> Any:
+    """A container whose network is shared gets a new id when it is made anew; the clone then joins the new one."""
+    is_shared = str(running).startswith("container:") and isinstance(wanted, str)
+    return wanted if is_shared and wanted.removeprefix("container:") in parents else running
