@@ -1,0 +1,67 @@
+"""Puts the supervisor's HTTP side together: API, page and metrics. Called by bootstrap.py, and by the tests."""
+
+from __future__ import annotations
+
+from fastapi import FastAPI
+from prometheus_client import CollectorRegistry
+
+from common.requests import RequestIdMiddleware
+from supervisor.api.auth import Gate, PasswordCheck, Sessions
+from supervisor.api.context import ApiContext, PolicyBook
+from supervisor.api.dashboard import pages, policies_page, public, records_pages, sign_in
+from supervisor.api.dashboard.errors import install_error_handlers
+from supervisor.api.dashboard.rendering import build_renderer
+from supervisor.api.dashboard.static_files import load_static_files, static_router
+from supervisor.api.middleware import BodyLimitMiddleware, SecurityHeadersMiddleware, SessionCookieMiddleware
+from supervisor.api.reports import ReportSource
+from supervisor.api.routes import alerts, commands, docs, events, probes, records, services
+from supervisor.api.routes import policies as policy_routes
+from supervisor.api.settings import ApiSettings
+from supervisor.ports import Archive, Desk
+
+DESCRIPTION = """Keeps the stack alive, scales it, deploys to it, and says why.
+
+Programs say `Authorization: Bearer` with the token in `supervisor_api_token`. Errors are problems by RFC 9457."""
+
+
+def create_app(
+    *,
+    settings: ApiSettings,
+    reports: ReportSource,
+    archive: Archive,
+    desk: Desk,
+    policies: PolicyBook,
+    metrics_registry: CollectorRegistry,
+) -> FastAPI:
+    """The application. Raises BrowserFilesMissingError without npm's files, ValueError for a password hash that is
+    none."""
+    static = load_static_files(settings.static_vendor_dir)
+    app = FastAPI(
+        title="ModPorter supervisor", description=DESCRIPTION, openapi_url=None, docs_url=None, redoc_url=None
+    )
+    app.state.context = ApiContext(
+        settings=settings,
+        reports=reports,
+        archive=archive,
+        desk=desk,
+        policies=policies,
+        registry=metrics_registry,
+        gate=Gate(
+            settings.supervisor_api_token.get_secret_value(),
+            Sessions(settings.supervisor_session_key.get_secret_value()),
+        ),
+        password=PasswordCheck(settings.supervisor_password_hash.get_secret_value()),
+    )
+    app.state.renderer = build_renderer(static)
+    for module in (probes, services, events, records, commands, policy_routes, alerts, docs):
+        app.include_router(module.router)
+    app.include_router(policy_routes.changing)
+    for module in (sign_in, pages, records_pages, policies_page, public):
+        app.include_router(module.router)
+    app.include_router(static_router(static))
+    install_error_handlers(app)
+    app.add_middleware(SessionCookieMiddleware)
+    app.add_middleware(BodyLimitMiddleware)
+    app.add_middleware(SecurityHeadersMiddleware)
+    app.add_middleware(RequestIdMiddleware)
+    return app

@@ -1,0 +1,1 @@
+"""The page for operators, and the public view: server-rendered, kept current by the event stream."""

@@ -1,0 +1,1 @@
+"""The HTTP interface by subject; put together by api/app.py."""
