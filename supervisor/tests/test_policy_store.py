@@ -97,7 +97,7 @@ def test_a_saved_change_outlasts_it(file: Path, data: Path) -> None:
 def test_a_bad_change_changes_nothing(file: Path, data: Path, save: bool) -> None:
     store = PolicyStore(file, data)
     before = store.current
-    with pytest.raises(PolicyError, match="the change: .*min is 2, more than max 1") as caught:
+    with pytest.raises(PolicyError, match=r"the change: .*min is 2, more than max 1") as caught:
         store.patch({"services": {"backend": {"scale": {"max": 1, "min": 2}}}}, save=save)
     assert "line" not in str(caught.value)
     with pytest.raises(PolicyError, match="did you mean `services`"):
