@@ -194,7 +194,7 @@ def _padded(counts: Sequence[int]) -> tuple[int, ...]:
 
 
 def _percent(hits: int, count: int) -> str:
-    return f"{hits / count:.1%}" if count else "none"
+    return f"{100 * hits / count:.1f} %" if count else "none"
 
 
 def _summary(old: TrafficMark, new: TrafficMark) -> str:

@@ -21,7 +21,7 @@ from dataclasses import replace
 
 from supervisor.domain import rollout_fleet as fleets
 from supervisor.domain.evidence import Verdict
-from supervisor.domain.memory import RolloutPhase, ServiceMemory
+from supervisor.domain.memory import Rollout, RolloutPhase, ServiceMemory
 from supervisor.domain.plan import Cause, Hold
 from supervisor.domain.policy import ServicePolicy
 from supervisor.domain.rollout_cycle import FULL_WEIGHT, Cycle, RolloutStep, counted, reset
@@ -32,11 +32,21 @@ __all__ = ["RolloutStep", "advance", "begin", "is_running", "owns", "roll_back"]
 
 
 def advance(service: ServiceView, memory: ServiceMemory, policy: ServicePolicy, snapshot: Snapshot) -> RolloutStep:
-    """One cycle of a rollout; nothing when none runs. Only for complete snapshots."""
+    """One cycle of a rollout; nothing when none runs. Only for complete snapshots, and memory of this cycle."""
     if memory.rollout is None or not is_running(memory):
         return RolloutStep(memory=memory)
-    fleet = fleets.look(service, memory, memory.rollout, snapshot)
-    rollout = counted(memory.rollout, fleet)
+    step = _advanced(service, memory, memory.rollout, policy, snapshot)
+    # Who leaves for good does not wait for a restart or an operator's drain to end.
+    leavers = {departure.replica_id for departure in step.departures}
+    others = {id_: departure for id_, departure in step.memory.departures.items() if id_ not in leavers}
+    return replace(step, memory=replace(step.memory, departures=others))
+
+
+def _advanced(
+    service: ServiceView, memory: ServiceMemory, rollout: Rollout, policy: ServicePolicy, snapshot: Snapshot
+) -> RolloutStep:
+    fleet = fleets.look(service, memory, rollout, snapshot)
+    rollout = counted(rollout, fleet)
     cycle = Cycle(rollout=rollout, fleet=fleet, service=service, memory=memory, policy=policy, snapshot=snapshot)
     if not service.replicas and not fleet.pending:
         return cycle.finished(RolloutPhase.ROLLED_BACK, "the service was taken down in the middle of the rollout")
@@ -46,7 +56,7 @@ def advance(service: ServiceView, memory: ServiceMemory, policy: ServicePolicy, 
         return _rolling_back(cycle)
     if rollout.new_ids and not fleet.new and not fleet.pending:
         return _turned(cycle, "somebody removed the new replicas")
-    ill = fleets.trouble(fleet, policy, snapshot)
+    ill = fleets.trouble(fleet, memory, policy, snapshot)
     if ill:
         return _turned(cycle, ill)
     match rollout.phase:
@@ -75,8 +85,12 @@ def _starting(cycle: Cycle) -> RolloutStep:
         return cycle.stay("another replica leaves first, so that never more than one is too many", hold=Hold.DRAINING)
     if cycle.is_paused:
         return cycle.stay("paused", hold=Hold.PAUSED)
+    if fleet.running > fleet.target:
+        leaver = fleets.farewell(fleets.weakest(fleet), cycle.cause, "one more than wanted", cycle.at)
+        return replace(cycle.stay("a surplus replica makes room"), departures=(leaver,))
     first = cycle.at if rollout.step_since is None else rollout.step_since
-    return _start_one(cycle.having(replace(rollout, step_since=first)))
+    step = _start_one(cycle.having(replace(rollout, step_since=first)))
+    return replace(step, tags=(cycle.tag_kept,) if cycle.tag_kept else ())
 
 
 def _canary(cycle: Cycle) -> RolloutStep:
@@ -117,7 +131,7 @@ def _replacing(cycle: Cycle) -> RolloutStep:
     done = f"{len(fleet.new)} of {fleet.target} replaced"
     if not fleet.old and len(fleet.new) >= fleet.target:
         baking = cycle.having(reset(cycle.rollout, cycle.at)).moved(RolloutPhase.BAKING)
-        return replace(baking.stay(done), tags=baking.tags())
+        return replace(baking.stay(done), tags=baking.tags_of_new)
     if fleet.leaving:
         return cycle.stay(f"{done}; an old one finishes what it has in hand", hold=Hold.DRAINING)
     if cycle.is_paused:
@@ -126,7 +140,7 @@ def _replacing(cycle: Cycle) -> RolloutStep:
         return cycle.stay(f"{done}: {judgement.text}", hold=Hold.ROLLOUT, judgement=judgement)
     if fleet.running > fleet.target or len(fleet.new) >= fleet.target:
         why = f"a replica of {cycle.rollout.image} takes its place"
-        leaver = fleets.farewell(fleets.weakest(fleet.old), cycle.cause, why, cycle.at)
+        leaver = fleets.farewell(fleets.weakest(fleet), cycle.cause, why, cycle.at)
         return replace(cycle.stay(f"{done}; the next old one leaves"), departures=(leaver,))
     return _start_one(cycle.having(replace(cycle.rollout, phase_since=cycle.at, step_since=None)))
 
@@ -139,8 +153,8 @@ def _baking(cycle: Cycle) -> RolloutStep:
     waited = cycle.since(cycle.rollout.phase_since)
     if waited >= seconds:
         step = cycle.finished(RolloutPhase.DONE, f"good: {judgement.text}")
-        # The tags once more: the first time, the supervisor may have been killed in between.
-        return replace(step, tags=cycle.tags())
+        # Once more: the first time, the supervisor may have been killed in between.
+        return replace(step, tags=cycle.tags_of_new)
     text = f"all replicas are new, watched for {waited:.0f} of {seconds:g} s: {judgement.text}"
     return cycle.stay(text, judgement=judgement)
 
@@ -159,19 +173,19 @@ def _rolling_back(cycle: Cycle) -> RolloutStep:
     missing = max(0, fleet.target - fleet.pending - sum(not fleets.is_stopped(view) for view in old))
     cycle = replace(cycle, memory=replace(cycle.memory, departures=kept))
     if not missing and not fleet.pending and not _has_new(cycle):
-        return replace(cycle.finished(RolloutPhase.ROLLED_BACK, rollout.verdict), tags=cycle.tags())
+        return replace(cycle.finished(RolloutPhase.ROLLED_BACK, rollout.verdict), tags=(cycle.tag_of_old,))
     # Without an old one that is ready, a bad new one is better than none; one that does not work at all is not.
-    is_replaceable = any(fleets.is_ready(view) for view in old)
+    is_replaceable = any(fleet.is_ready(view) for view in old)
     departures = tuple(
         fleets.farewell(view, cycle.cause, rollout.verdict, at, is_hung=fleets.is_hung(view, cycle.policy))
         for view in fleet.new
-        if is_replaceable or not fleets.is_ready(view)
+        if is_replaceable or not fleet.is_ready(view)
     )
     return replace(
         cycle.stay(f"to {rollout.previous_image}: {rollout.verdict}"),
-        start=fleets.start(fleet, rollout, cycle.service, is_back=True, count=missing),
+        start=fleets.start_back(fleet, rollout, cycle.service, missing),
         departures=departures,
-        tags=cycle.tags() if rollout.phase_since == at else (),
+        tags=(cycle.tag_of_old,) if rollout.phase_since == at else (),
     )
 
 
@@ -187,7 +201,7 @@ def _turned(cycle: Cycle, why: str) -> RolloutStep:
 
 def _start_one(cycle: Cycle) -> RolloutStep:
     step = cycle.stay(f"one more replica of {cycle.rollout.image} is started")
-    return replace(step, start=fleets.start(cycle.fleet, cycle.rollout, cycle.service))
+    return replace(step, start=(fleets.start(cycle.fleet, cycle.rollout, cycle.service),))
 
 
 def _wait_until_in_place(cycle: Cycle) -> RolloutStep:

@@ -16,7 +16,7 @@ from supervisor.domain.memory import Departure, Rollout, RolloutPhase, ServiceMe
 from supervisor.domain.plan import Cause, Hold, Reason, StartReplica, TagImage
 from supervisor.domain.policy import ServicePolicy
 from supervisor.domain.rollout_fleet import Fleet
-from supervisor.domain.rollout_request import repository
+from supervisor.domain.rollout_request import id_tag, repository
 from supervisor.domain.snapshot import ServiceView, Snapshot
 
 FULL_WEIGHT = 100
@@ -151,24 +151,38 @@ class Cycle:
     def cause(self) -> Cause:
         return Cause.ROLLBACK if self.rollout.phase in _BACK else Cause.ROLLOUT
 
-    def tags(self) -> tuple[TagImage, ...]:
-        """Compose's own tag follows what runs, so that `up` changes nothing; the image before stays at hand."""
+    @property
+    def tag_kept(self) -> TagImage | None:
+        """Without a name of its own, the image before would be nameless when the project's tag has moved on."""
         rollout = self.rollout
-        current = f"{repository(rollout.image)}:{self.snapshot.project}"
-        wanted = [(f"{current}-previous", rollout.previous_image_id), (current, rollout.image_id)]
-        name = rollout.image
-        if self.cause is Cause.ROLLBACK:
-            wanted, name = [(current, rollout.previous_image_id)], rollout.previous_image
-        return tuple(
-            TagImage(
-                id=f"{rollout.id}-tag-{reference.rpartition(':')[2]}",
-                service=rollout.service,
-                cause=self.cause,
-                why=f"what Compose starts is what runs: {name}",
-                image_id=image_id,
-                reference=reference,
-            )
-            for reference, image_id in wanted
+        tag = rollout.previous_image.rpartition(":")[2]
+        if tag != id_tag(rollout.previous_image_id):
+            return None
+        return self._tag(tag, rollout.previous_image_id, "the image before keeps a name")
+
+    @property
+    def tags_of_new(self) -> tuple[TagImage, ...]:
+        """Compose's own tag follows what runs, so that `docker compose up` changes nothing."""
+        rollout, project = self.rollout, self.snapshot.project
+        return (
+            self._tag(f"{project}-previous", rollout.previous_image_id, "the image before, for people"),
+            self._tag(project, rollout.image_id, f"Compose starts what runs: {rollout.image}"),
+        )
+
+    @property
+    def tag_of_old(self) -> TagImage:
+        rollout = self.rollout
+        why = f"Compose starts what runs: {rollout.previous_image}"
+        return self._tag(self.snapshot.project, rollout.previous_image_id, why)
+
+    def _tag(self, tag: str, image_id: str, why: str) -> TagImage:
+        return TagImage(
+            id=f"{self.rollout.id}-tag-{tag}",
+            service=self.rollout.service,
+            cause=self.cause,
+            why=why,
+            image_id=image_id,
+            reference=f"{repository(self.rollout.image)}:{tag}",
         )
 
 

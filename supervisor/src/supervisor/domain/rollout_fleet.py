@@ -6,6 +6,7 @@ out of step with what runs.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from supervisor.domain.memory import Departure, Errand, Rollout, ServiceMemory
@@ -26,6 +27,7 @@ class Fleet:
     new: tuple[ReplicaView, ...]
     old: tuple[ReplicaView, ...]
     leaving: tuple[ReplicaView, ...]
+    ready: frozenset[str]  # ids
     pending: int  # started, not seen yet
     next_number: int
     target: int  # how many replicas the service is to have
@@ -41,17 +43,16 @@ class Fleet:
         return self.pending + sum(not is_stopped(view) for view in (*self.new, *self.old, *self.leaving))
 
     @property
-    def ready_old(self) -> int:
-        return sum(is_ready(view) for view in self.old)
-
-    @property
     def is_new_ready(self) -> bool:
         """All of the new ones, and at least one."""
-        return bool(self.new) and all(is_ready(view) for view in self.new)
+        return bool(self.new) and all(self.is_ready(view) for view in self.new)
+
+    def is_ready(self, view: ReplicaView) -> bool:
+        return view.id in self.ready
 
 
 def look(service: ServiceView, memory: ServiceMemory, rollout: Rollout, snapshot: Snapshot) -> Fleet:
-    """Sort the service's containers."""
+    """Sort the service's containers. `memory` is of this cycle: its `ready_since` says who is ready."""
     leaving_ids = {id_ for id_, departure in memory.departures.items() if departure.errand is Errand.REMOVE}
     staying = [view for view in service.replicas if view.id not in leaving_ids]
     seen = {view.name for view in service.replicas}
@@ -63,20 +64,12 @@ def look(service: ServiceView, memory: ServiceMemory, rollout: Rollout, snapshot
         new=tuple(view for view in staying if view.image_id == rollout.image_id),
         old=tuple(view for view in staying if view.image_id != rollout.image_id),
         leaving=tuple(view for view in service.replicas if view.id in leaving_ids),
+        ready=frozenset(id_ for id_, known in memory.replicas.items() if known.ready_since is not None),
         pending=len(pending),
         next_number=max(numbers, default=0) + 1,
         # A person's `up --scale` in the middle of a rollout is obeyed by it.
         target=max(1, memory.manual_replicas if held and memory.manual_replicas is not None else rollout.replicas),
     )
-
-
-def is_ready(view: ReplicaView) -> bool:
-    """Our own probe says so; where there is none, the container's health check (or nothing is known against it)."""
-    if view.state is not ContainerState.RUNNING:
-        return False
-    if view.probe is not None:
-        return view.probe.is_ready
-    return view.health in (ReportedHealth.HEALTHY, ReportedHealth.NONE)
 
 
 def is_stopped(view: ReplicaView) -> bool:
@@ -88,15 +81,16 @@ def is_hung(view: ReplicaView, policy: ServicePolicy) -> bool:
     return probe is not None and probe.is_timeout and probe.failures >= policy.heal.probe_failures
 
 
-def trouble(fleet: Fleet, policy: ServicePolicy, snapshot: Snapshot) -> str:
+def trouble(fleet: Fleet, memory: ServiceMemory, policy: ServicePolicy, snapshot: Snapshot) -> str:
     """What a new replica does that a good one does not, as a sentence; empty when nothing is wrong.
 
     Not being ready for the first time is none: that has a deadline of its own. Nor is it the image's fault when no
     replica at all is ready.
     """
-    is_any_ready = any(is_ready(view) for view in (*fleet.new, *fleet.old))
     for view in fleet.new:
-        found = _end(view, snapshot) or (_illness(view, policy) if is_any_ready else "")
+        known = memory.replicas.get(view.id)
+        is_comparable = bool(fleet.ready) and known is not None and known.was_ever_ready
+        found = _end(view, snapshot) or (_illness(view, policy) if is_comparable else "")
         if found:
             return f"{view.name} {found}"
     return ""
@@ -137,28 +131,40 @@ def is_listed(fleet: Fleet, weight: int, policy: ServicePolicy, snapshot: Snapsh
     return all(weights.get(view.id) == weight for view in fleet.new)
 
 
-def start(
-    fleet: Fleet, rollout: Rollout, service: ServiceView, *, is_back: bool = False, count: int = 1
-) -> tuple[StartReplica, ...]:
-    """Clones of the best template: one that runs and was made by Compose. `is_back`: of the previous image."""
-    template = min(service.replicas, key=lambda view: (is_stopped(view), view.is_clone, view.number))
-    image, image_id = rollout.image, rollout.image_id
-    why = f"a replica of {rollout.image} beside the old ones"
-    if is_back:
-        image, image_id = rollout.previous_image, rollout.previous_image_id
-        why = f"back to {image}: {rollout.verdict}"
-    return tuple(
-        StartReplica(
-            id=f"{rollout.id}-{number}",
-            service=service.name,
-            cause=Cause.ROLLBACK if is_back else Cause.ROLLOUT,
-            why=why,
-            template_id=template.id,
-            number=number,
-            image=image,
-            image_id=image_id,
-        )
-        for number in range(fleet.next_number, fleet.next_number + count)
+def start(fleet: Fleet, rollout: Rollout, service: ServiceView) -> StartReplica:
+    """One more of the new image."""
+    why = f"{rollout.image} is rolled out"
+    return _clone(fleet, rollout, service, _Kind(rollout.image, rollout.image_id, Cause.ROLLOUT, why), 0)
+
+
+def start_back(fleet: Fleet, rollout: Rollout, service: ServiceView, count: int) -> tuple[StartReplica, ...]:
+    """`count` of the previous image."""
+    why = f"back to {rollout.previous_image}: {rollout.verdict}"
+    kind = _Kind(rollout.previous_image, rollout.previous_image_id, Cause.ROLLBACK, why)
+    return tuple(_clone(fleet, rollout, service, kind, index) for index in range(count))
+
+
+@dataclass(frozen=True, slots=True)
+class _Kind:
+    image: str
+    image_id: str
+    cause: Cause
+    why: str
+
+
+def _clone(fleet: Fleet, rollout: Rollout, service: ServiceView, kind: _Kind, index: int) -> StartReplica:
+    """Where a replica of the image is there already, a clone of that: names of images may move, it does not."""
+    same = [view for view in service.replicas if view.image_id == kind.image_id]
+    number = fleet.next_number + index
+    return StartReplica(
+        id=f"{rollout.id}-{number}",
+        service=service.name,
+        cause=kind.cause,
+        why=kind.why,
+        template_id=_template(same or service.replicas).id,
+        number=number,
+        image="" if same else kind.image,
+        image_id="" if same else kind.image_id,
     )
 
 
@@ -167,6 +173,11 @@ def farewell(view: ReplicaView, cause: Cause, why: str, at: float, *, is_hung: b
     return Departure(replica_id=view.id, errand=Errand.REMOVE, cause=cause, why=why, since=at, is_hung=is_hung)
 
 
-def weakest(views: tuple[ReplicaView, ...]) -> ReplicaView:
-    """Who leaves first: one that is not ready, then the one with the fewest requests in hand, then the newest."""
-    return min(views, key=lambda view: (is_ready(view), view.load.requests if view.load else 0, -view.number))
+def weakest(fleet: Fleet) -> ReplicaView:
+    """The old one that leaves first: not ready, then with the fewest requests in hand, then the newest."""
+    return min(fleet.old, key=lambda view: (fleet.is_ready(view), view.load.requests if view.load else 0, -view.number))
+
+
+def _template(views: Sequence[ReplicaView]) -> ReplicaView:
+    """One that runs, of those one that Compose made."""
+    return min(views, key=lambda view: (is_stopped(view), view.is_clone, view.number))

@@ -9,6 +9,7 @@ from supervisor.domain.command import Command, Deploy, Refusal, RollBack
 from supervisor.domain.memory import Rollout, RolloutPhase, ServiceMemory
 from supervisor.domain.snapshot import ServiceView, Snapshot
 
+_MOVING = frozenset({"local", "latest"})  # tags that denote another image tomorrow
 _FINISHED = frozenset({RolloutPhase.DONE, RolloutPhase.ROLLED_BACK})
 
 
@@ -32,7 +33,7 @@ def begin(memory: ServiceMemory, command: Command, service: ServiceView, snapsho
     refusal = _obstacle(memory, command, service, snapshot, image, image_id)
     if refusal is not None:
         return refusal
-    previous, previous_id = _current(memory, service)
+    previous, previous_id = _current(memory, service, snapshot.project)
     count = sum(not fleets.is_stopped(view) for view in service.replicas)
     rollout = Rollout(
         id=command.id,
@@ -60,6 +61,11 @@ def roll_back(memory: ServiceMemory, why: str, at: float) -> ServiceMemory:
     return replace(memory, rollout=turned)
 
 
+def id_tag(image_id: str) -> str:
+    """A tag that denotes one image for ever."""
+    return image_id.removeprefix("sha256:")[:16]
+
+
 def repository(reference: str) -> str:
     """modporter/backend of modporter/backend:tag; a port in a registry's address is no tag."""
     head, separator, tail = reference.rpartition(":")
@@ -73,16 +79,25 @@ def _wanted(memory: ServiceMemory, command: Command) -> tuple[str, str]:
     return (last.previous_image, last.previous_image_id) if last and last.phase is RolloutPhase.DONE else ("", "")
 
 
-def _current(memory: ServiceMemory, service: ServiceView) -> tuple[str, str]:
-    """The image that most replicas run, by the name under which it was deployed where that is known."""
+def _current(memory: ServiceMemory, service: ServiceView, project: str) -> tuple[str, str]:
+    """The image that most replicas run, and a name that it keeps: that of its rollout, or one made from its id."""
     ids = [view.image_id for view in service.replicas]
     most = max(ids, key=ids.count)
-    last = memory.rollout
-    if last is not None and last.phase is RolloutPhase.DONE and last.image_id == most:
-        return last.image, most
-    if last is not None and last.phase is RolloutPhase.ROLLED_BACK and last.previous_image_id == most:
-        return last.previous_image, most
-    return next(view.image for view in service.replicas if view.image_id == most), most
+    names = {}
+    if memory.rollout is not None:
+        names[memory.rollout.previous_image_id] = memory.rollout.previous_image
+        names[memory.rollout.image_id] = memory.rollout.image
+    name = names.get(most, "")
+    tag = name.rpartition(":")[2]
+    if not name or tag in _MOVING or tag.startswith(project):
+        name = f"{_repository_of(service)}:{id_tag(most)}"
+    return name, most
+
+
+def _repository_of(service: ServiceView) -> str:
+    """Of the image's name; some clones have only its id."""
+    names = [view.image for view in service.replicas if not view.image.startswith("sha256:")]
+    return repository(names[0]) if names else ""
 
 
 def _obstacle(
@@ -99,7 +114,7 @@ def _obstacle(
         return _refusal(command, "unknown_image", f"There is no image {image}.", 422)
     if not any(not fleets.is_stopped(view) for view in service.replicas):
         return _refusal(command, "not_running", f"No replica of {name} runs; start it with docker compose up.")
-    if repository(image) != repository(service.replicas[0].image):
+    if repository(image) != _repository_of(service):
         return _refusal(command, "wrong_image", f"{image} is no image of {name}.", 422)
     if all(view.image_id == image_id for view in service.replicas):
         return _refusal(command, "already_runs", f"{name} already runs {image}.")
