@@ -232,13 +232,15 @@ def _state(
 
 def _trouble(replica: ReplicaView, kind: Kind, text: str, *, is_event: bool = False) -> Trouble:
     detail = replica.probe.detail if replica.probe is not None and not replica.probe.is_ready else ""
+    # Of what runs, the code is that of an earlier process: it says something only when that one has just ended.
+    has_ended = is_event or replica.state is not ContainerState.RUNNING
     return Trouble(
         service=replica.service,
         replica=replica.name,
         kind=kind,
         text=text,
         is_event=is_event,
-        exit_code=_exit_code(replica),
+        exit_code=_exit_code(replica) if has_ended else None,
         probe_output=replica.last_probe_output or detail,
     )
 
