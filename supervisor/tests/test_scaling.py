@@ -26,7 +26,6 @@ from supervisor.domain.snapshot import (
     ContainerState,
     HostView,
     MetricReading,
-    ProbeView,
     ReplicaView,
     ReportedHealth,
     ServiceView,
@@ -42,7 +41,7 @@ QUEUE = MetricPolicy(name="queue", kind=MetricKind.PROMQL, target=10.0, query="q
 GIB = 1024**3
 
 
-def replica(number: int, *, cpu: float | None = 0.5, age: float = 0.0, is_ready: bool = True) -> ReplicaView:
+def replica(number: int, *, cpu: float | None = 0.5, age: float = 0.0) -> ReplicaView:
     usage = UsageView(
         at=NOW - age,
         cpu_ratio=cpu,
@@ -63,7 +62,6 @@ def replica(number: int, *, cpu: float | None = 0.5, age: float = 0.0, is_ready:
         config_hash="",
         is_clone=False,
         usage=usage,
-        probe=ProbeView(at=NOW, is_ready=is_ready, failures=0, latency_seconds=0.01),
     )
 
 
@@ -98,7 +96,14 @@ def decided(
         host=host,
     )
     policy = ServicePolicy(service="web", scale=ScalePolicy(**keys))  # type: ignore[arg-type]
-    return recommend(service, memory or watched(ready + starting), policy, ready, starting, snapshot)
+    memory = memory or watched(ready + starting)
+    known = {view.id: was_ready(view, since=0.0) for view in service.replicas[:ready]}
+    memory = replace(memory, replicas={**known, **memory.replicas})
+    return recommend(service, memory, policy, ready, starting, snapshot)
+
+
+def was_ready(view: ReplicaView, *, since: float) -> ReplicaMemory:
+    return ReplicaMemory(replica_id=view.id, first_seen=0.0, ready_since=since)
 
 
 def holds(verdict: ScaleRecommendation) -> set[Hold]:
@@ -153,20 +158,15 @@ def test_what_is_starting_is_not_asked_for_again() -> None:
 
 
 def test_starting_replicas_are_not_in_the_average() -> None:
-    views = (replica(1, cpu=0.5), replica(2, cpu=0.5), replica(3, cpu=0.0, is_ready=False))
+    views = (replica(1, cpu=0.5), replica(2, cpu=0.5), replica(3, cpu=0.0))
     verdict = decided(replicas=views, ready=2, starting=1, memory=watched(2))
     assert verdict.reasons[0].inputs["value"] == 0.5
 
 
 def test_a_value_counts_only_for_replicas_that_were_ready_when_it_was_measured() -> None:
     """Two busy replicas became four a moment ago: their old value times four would double the service again."""
-    memory = replace(
-        watched(4),
-        replicas={
-            f"id{n}": ReplicaMemory(replica_id=f"id{n}", first_seen=0.0, ready_since=0.0 if n < 3 else NOW - 1)
-            for n in range(1, 5)
-        },
-    )
+    fresh = {view.id: was_ready(view, since=NOW - 1) for view in (replica(3), replica(4))}
+    memory = replace(watched(4), replicas=fresh)
     readings = {"p95": MetricReading(at=NOW, value=0.8)}
     assert decided(cpu=1.0, memory=memory).desired == 4
     assert decided(metrics=(replace(P95, window_seconds=30.0),), readings=readings, memory=memory).desired == 4
@@ -298,7 +298,7 @@ def test_a_replica_without_a_value_forbids_down_and_lets_up() -> None:
 
 
 def test_nobody_ready_holds() -> None:
-    verdict = decided(replicas=(replica(1, is_ready=False),), ready=0, starting=1, memory=watched(4, wish=1))
+    verdict = decided(replicas=(replica(1),), ready=0, starting=1, memory=watched(4, wish=1))
     assert verdict.desired == 4
     assert Hold.NO_DATA in holds(verdict)
 

@@ -13,14 +13,7 @@ from dataclasses import dataclass
 from supervisor.domain.memory import ServiceMemory
 from supervisor.domain.plan import Cause, Hold, Reason
 from supervisor.domain.policy import Fallback, MetricKind, MetricPolicy, MetricScope, ScalePolicy
-from supervisor.domain.snapshot import (
-    ContainerState,
-    ReplicaView,
-    ReportedHealth,
-    ServiceView,
-    Snapshot,
-    UsageView,
-)
+from supervisor.domain.snapshot import ContainerState, ReplicaView, ServiceView, Snapshot, UsageView
 
 _MISSED_INTERVALS = 3
 _ROUNDING = 1e-9  # 3 * 0.6 / 0.6 must ask for 3 replicas, not for 4
@@ -87,12 +80,10 @@ def judge(metric: MetricPolicy, fleet: Fleet) -> MetricVerdict:
 
 
 def is_serving(replica: ReplicaView, memory: ServiceMemory) -> bool:
-    """Whether it counts as capacity: it runs, is not leaving, and our probe (else its own health check) is content."""
-    if replica.state is not ContainerState.RUNNING or replica.id in memory.departures:
-        return False
-    if replica.probe is not None:
-        return replica.probe.is_ready
-    return replica.health in (ReportedHealth.NONE, ReportedHealth.HEALTHY)
+    """Whether it counts as capacity: it runs, is ready by this cycle's memory, and is not on its way out."""
+    known = memory.replicas.get(replica.id)
+    is_ready = known is not None and known.ready_since is not None
+    return is_ready and replica.state is ContainerState.RUNNING and replica.id not in memory.departures
 
 
 def fresh_usages(replicas: Iterable[ReplicaView], now: float, max_age_seconds: float) -> list[UsageView]:
@@ -145,13 +136,9 @@ def _from_promql(metric: MetricPolicy, fleet: Fleet) -> _Measured:
 
 
 def _settled(replicas: Iterable[ReplicaView], memory: ServiceMemory, since: float) -> list[ReplicaView]:
-    """Those that have been ready since then; one whose beginning is not known is taken as old."""
-
-    def is_settled(replica: ReplicaView) -> bool:
-        known = memory.replicas.get(replica.id)
-        return known is None or known.ready_since is None or known.ready_since <= since
-
-    return [replica for replica in replicas if is_settled(replica)]
+    """Those that have been ready since then."""
+    times = ((replica, memory.replicas[replica.id].ready_since) for replica in replicas)
+    return [replica for replica, ready_since in times if ready_since is not None and ready_since <= since]
 
 
 def _no_data(metric: MetricPolicy, problem: str) -> Reason:
