@@ -49,6 +49,42 @@ def test_the_four_health_routes(client: httpx.Client) -> None:
     assert {check["status"] for check in checks.values()} == {"ok"}
 
 
+def queue_told(client: httpx.Client) -> dict[str, float]:
+    """The queue's metrics by their names as Prometheus reads them."""
+    lines = [line for line in client.get("/metrics").text.splitlines() if line.startswith("modporter_queue")]
+    return {name: float(value) for name, value in (line.rsplit(" ", 1) for line in lines)}
+
+
+def test_prometheus_is_told_how_much_waits(ai_engine_stores: Stores, client: httpx.Client) -> None:
+    waiting, running = 'modporter_queue_depth{state="waiting"}', 'modporter_queue_depth{state="running"}'
+    conversions = [queue(ai_engine_stores, {"seconds": 6}, seconds_ago=ago) for ago in (90, 60, 60)]
+    later = queue(ai_engine_stores, {}, seconds_ago=500)
+    ai_engine_stores.query(
+        "UPDATE procrastinate_jobs SET scheduled_at = now() + interval '1 h' WHERE args->>'conversion_id' = %s",
+        str(later.id),
+    )
+    eventually(lambda: queue_told(client).get(running) == 1, 20, lambda: queue_told(client))
+    told = queue_told(client)
+    assert told[waiting] == 2, "one that waits for its next try is nobody's work yet"
+    assert 59 < told["modporter_queue_oldest_seconds"] < 110
+    assert client.get("/health/load").json()["jobs"] == 1
+    for conversion in conversions:
+        conversion.wait_for("completed", seconds=40)
+    eventually(lambda: queue_told(client)[waiting] == 0, 10, lambda: queue_told(client))
+    ai_engine_stores.query("DELETE FROM procrastinate_jobs WHERE args->>'conversion_id' = %s", str(later.id))
+
+
+def test_a_queue_that_nobody_can_see_is_not_an_empty_one(ai_engine_stores: Stores, model_dir: Path) -> None:
+    with AiEngineProcess(ai_engine_stores, model_dir) as process, httpx.Client(base_url=process.base_url) as client:
+        eventually(lambda: queue_told(client), 10)
+        ai_engine_stores.pgbouncer.container.pause()
+        try:
+            eventually(lambda: not queue_told(client), 20)
+        finally:
+            ai_engine_stores.pgbouncer.container.unpause()
+        eventually(lambda: queue_told(client), 20)
+
+
 def test_without_redis_and_neo4j_it_is_degraded_but_ready(ai_engine_stores: Stores, model_dir: Path) -> None:
     away = {"REDIS_PORT": "9", "NEO4J_URI": "bolt://127.0.0.1:9"}
     with AiEngineProcess(ai_engine_stores, model_dir, **away) as process:

@@ -17,6 +17,13 @@ LIST = "/api/v1/conversions"
 MULTIPART = {"Content-Type": "multipart/form-data; boundary=b"}
 
 
+async def test_prometheus_is_told_of_requests_by_route(client: httpx.AsyncClient) -> None:
+    await client.get(LIST)
+    told = (await client.get("/metrics")).text
+    assert 'modporter_build_info{service="backend"' in told
+    assert f'http_request_duration_seconds_count{{method="GET",route="{LIST}",status_class="2xx"}} 1.0' in told
+
+
 async def test_it_lives_but_is_not_ready(client: httpx.AsyncClient) -> None:
     assert (await client.get("/health/live")).status_code == 200
     ready = await client.get("/health/ready")

@@ -13,6 +13,7 @@ from common.drain import drain_of
 from common.health import health_router
 from common.server import DrainTimes, serve
 from common.settings import ServiceSettings
+from common.telemetry import install_telemetry
 
 
 @contextlib.asynccontextmanager
@@ -60,11 +61,17 @@ async def stream() -> StreamingResponse:
     return StreamingResponse(until_drain())
 
 
+class ProgramSettings(ServiceSettings):
+    service_name = "common"  # whose package has a version
+
+
+settings = ProgramSettings(environment="development")
+install_telemetry(app, settings)
 serve(
     app,
     host="127.0.0.1",
     port=int(sys.argv[1]),
-    settings=ServiceSettings(environment="development"),
+    settings=settings,
     times=DrainTimes(
         deadline_seconds=float(sys.argv[2]),
         idle_seconds=float(sys.argv[3]),

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import json
 import signal
 import socket
 import sys
@@ -138,6 +139,27 @@ async def test_what_waits_in_the_queue_when_the_door_closes_is_answered() -> Non
             assert await process.wait() == 0
         for _, writer in (held, *queued):
             await close(writer)
+
+
+async def test_open_connections_are_told_by_their_peer_and_streams_are_in_hand() -> None:
+    async with running(deadline=1) as (process, port):
+        idle = await asyncio.open_connection("127.0.0.1", port, local_addr=("127.0.0.2", 0))
+        await exchange(idle, "GET", "/item")
+        reader, writer = await asyncio.open_connection("127.0.0.1", port, local_addr=("127.0.0.2", 0))
+        writer.write(b"GET /stream HTTP/1.1\r\nHost: test\r\n\r\n")
+        await reader.readuntil(b"begun\n")
+        asking = await asyncio.open_connection("127.0.0.1", port)
+        told = json.loads((await exchange(asking, "GET", "/health/load"))[2])
+        assert told == {"connections": {"127.0.0.2": 2, "127.0.0.1": 1}, "requests": 1, "jobs": 0, "draining": False}
+        await close(writer)
+        await close(idle[1])
+        async with asyncio.timeout(5):
+            while told["connections"] != {"127.0.0.1": 1} or told["requests"]:
+                told = json.loads((await exchange(asking, "GET", "/health/load"))[2])
+        await close(asking[1])
+        process.send_signal(signal.SIGTERM)
+        async with asyncio.timeout(10):
+            assert await process.wait() == 0
 
 
 async def test_an_idle_connection_is_still_served_and_then_closed() -> None:

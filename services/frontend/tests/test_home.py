@@ -31,6 +31,14 @@ async def test_home_offers_a_real_file_input_and_lists_the_latest_conversions(pa
     assert "80% carried over" in shown.text
 
 
+async def test_prometheus_is_told_of_pages_by_route(page, backend):
+    for _ in range(2):
+        await page.get("/")
+    told = (await page.get("/metrics")).text
+    assert 'modporter_build_info{service="frontend"' in told
+    assert 'http_request_duration_seconds_count{method="GET",route="/",status_class="2xx"} 2.0' in told
+
+
 async def test_home_stands_while_the_backend_is_away(page, backend):
     backend.fail(503, "unavailable", times=2)
     shown = await page.get("/")

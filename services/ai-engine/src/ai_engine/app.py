@@ -9,6 +9,7 @@ import structlog
 from fastapi import FastAPI
 
 from ai_engine.conversions.converter import SandboxedConverter
+from ai_engine.conversions.queue_metrics import QueueMetrics
 from ai_engine.conversions.repository import ConversionRepository
 from ai_engine.conversions.rescue import Rescue
 from ai_engine.conversions.runner import ConversionRunner
@@ -25,9 +26,11 @@ from ai_engine.publisher import RedisPublisher, open_redis
 from ai_engine.settings import Settings
 from common.drain import drain_of
 from common.health import HealthCheck, health_router
+from common.load import load_of
 from common.problems import install_problem_handlers
 from common.requests import RequestIdMiddleware
 from common.storage import open_store
+from common.telemetry import install_telemetry
 
 MAX_OUTBOX_LAG_SECONDS = 60.0
 
@@ -50,6 +53,9 @@ def create_app(settings: Settings, converter: SandboxedConverter | None = None) 
     app.add_middleware(RequestIdMiddleware)
     app.include_router(embeddings_router)
     app.include_router(health_router(settings.service_name, settings.service_version, parts.checks()))
+    telemetry = install_telemetry(app, settings)
+    telemetry.registry.register(parts.queue_metrics)
+    telemetry.before_scrape.append(parts.queue_metrics.refresh)
     return app
 
 
@@ -63,6 +69,7 @@ class _Parts:
         self._pool = transaction_pool(settings)
         self._direct_pool = direct_pool(settings)
         self._outbox = OutboxRepository(self._pool)
+        self.queue_metrics = QueueMetrics(self._pool)
         self._store = open_store(settings.storage_url)
         self._redis = open_redis(settings)
         self._driver = open_driver(settings)
@@ -104,6 +111,7 @@ class _Parts:
         )
         times = WorkerTimes(grace=settings.worker_grace_seconds)
         self._worker = worker = ConversionWorker(queue, runner, settings.worker_concurrency, times)
+        load_of(app).jobs = lambda: len(worker.active_jobs)
         working = in_background(worker.run(), "worker")
 
         async def stop_when_draining() -> None:

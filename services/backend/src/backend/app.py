@@ -33,6 +33,7 @@ from common.health import HealthCheck, health_router
 from common.problems import install_problem_handlers
 from common.requests import RequestIdMiddleware
 from common.storage import open_store
+from common.telemetry import install_telemetry
 
 DESCRIPTION = """Turns Minecraft Java Edition mods into Bedrock Edition add-ons.
 
@@ -72,6 +73,7 @@ def create_app(settings: BackendSettings) -> FastAPI:
     install_database_handlers(app)
     app.add_middleware(NoStoreMiddleware)
     app.add_middleware(RequestIdMiddleware)
+    install_telemetry(app, settings)
     return app
 
 

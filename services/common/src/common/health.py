@@ -1,8 +1,8 @@
-"""The four health routes that every service has, from a list of probes.
+"""The five health routes that every service has, from a list of probes.
 
 /health/live: the process answers. /health and /health/ready: requests may be sent here (503 when a required dependency
 fails or the replica is leaving; a failed optional one means degraded, still 200). /health/detailed: each check with its
-time and reason; NGINX keeps it private.
+time and reason. /health/load: what the replica has in hand, for the supervisor. NGINX keeps these two private.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import structlog
 from fastapi import APIRouter, Request, Response
 
 from common.drain import drain_of
+from common.load import load_of
 
 # Readiness is asked by the engine, NGINX and people at once; a result this fresh answers all of them.
 RESULT_LIFETIME_SECONDS = 1.0
@@ -120,5 +121,15 @@ def health_router(service: str, version: str, checks: Sequence[HealthCheck]) -> 
             for result in results
         }
         return {"status": status, "service": service, "version": version, "checks": shown}
+
+    @router.get("/load")
+    async def load(request: Request) -> dict[str, object]:
+        in_hand = load_of(request.app)
+        return {
+            "connections": in_hand.connections_by_peer(),
+            "requests": in_hand.requests,
+            "jobs": in_hand.jobs(),
+            "draining": drain_of(request.app).is_draining,
+        }
 
     return router

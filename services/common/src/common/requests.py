@@ -50,9 +50,14 @@ class RequestIdMiddleware:
                 if status:  # the answer has begun: only a broken connection can tell the client now
                     raise
                 await problem_response(unexpected_problem())(scope, receive, send_with_id)
-            if not scope["path"].startswith("/health"):
+            if not is_operators(scope["path"]):
                 milliseconds = round((time.perf_counter() - started) * 1000, 1)
                 log.info("served", method=scope["method"], path=scope["path"], status=status, duration_ms=milliseconds)
+
+
+def is_operators(path: str) -> bool:
+    """Whether an address is asked every few seconds by what looks after the service: neither logged nor counted."""
+    return path == "/metrics" or path == "/health" or path.startswith("/health/")
 
 
 def accepted_or_new(request_id: str | None) -> str:

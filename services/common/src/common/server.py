@@ -40,6 +40,7 @@ from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from common.drain import Drain, drain_of
+from common.load import load_of
 from common.settings import ServiceSettings
 
 KEEP_ALIVE_SECONDS = 75  # longer than NGINX's 55, so that it is always NGINX who drops an idle connection
@@ -207,4 +208,6 @@ def serve(app: FastAPI, *, host: str, port: int, settings: ServiceSettings, time
     )
     listener = bind(host, port)
     log.info("listening", host=host, port=listener.getsockname()[1])
-    DrainingServer(config, drain, times or DrainTimes()).run(sockets=[listener])
+    server = DrainingServer(config, drain, times or DrainTimes())
+    load_of(app).connections = lambda: server.server_state.connections
+    server.run(sockets=[listener])

@@ -8,6 +8,7 @@ from fastapi import FastAPI
 
 from common.health import HealthCheck, health_router
 from common.requests import RequestIdMiddleware
+from common.telemetry import install_telemetry
 from frontend.backend_client import open_backend
 from frontend.pages import conversions, home, live
 from frontend.pages.errors import FriendlyErrorMiddleware, install_error_pages
@@ -45,4 +46,5 @@ def create_app(settings: FrontendSettings, backend_transport: httpx.AsyncBaseTra
     app.add_middleware(FriendlyErrorMiddleware, renderer=app.state.renderer)
     app.add_middleware(SecurityHeadersMiddleware)
     app.add_middleware(RequestIdMiddleware)
+    install_telemetry(app, settings)
     return app
