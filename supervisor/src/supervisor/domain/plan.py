@@ -150,6 +150,7 @@ class ServiceVerdict:
 class Plan:
     actions: tuple[Action, ...] = ()
     verdicts: Mapping[str, ServiceVerdict] = field(default_factory=dict)
+    look_again_at: float | None = None  # something is due then, and the next cycle's time may be later
 
     @property
     def is_empty(self) -> bool:
