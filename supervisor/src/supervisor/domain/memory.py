@@ -49,6 +49,7 @@ class ReplicaMemory:
     next_attempt_at: float = 0.0
     quarantined_until: float | None = None
     quarantines: int = 0  # in a row: each one lasts longer
+    waits_for: tuple[str, ...] = ()  # dependencies that were ill when its quarantine began: it ends when they are well
     is_own_stop: bool = False  # we stopped it; otherwise an exit that nobody restarts was a person's wish
     was_ready: bool = False  # this process, since it was started
     was_ever_ready: bool = False

@@ -1,0 +1,282 @@
+"""The arbiter: from what is known, what is remembered and what people want to the plan of one cycle. Pure; called by
+loop/reconcile.py, by `supervisor plan` and by the simulation.
+
+Each service has one operation at a time: a rollout goes before healing, healing before scaling. In every case replicas
+that are on their way out take their next step, and the load balancer's list follows who is ready.
+
+    recollect -> commands -> intent -> rollout -> healing -> scaling -> staffing -> departures -> membership
+
+Nothing is decided on half a picture: without Docker's answer the plan is empty. The same input gives the same plan.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+from supervisor.domain import departures, healing, intent, membership, rollout, scaling, staffing, telling
+from supervisor.domain.accept import accepted
+from supervisor.domain.command import Command, Refusal
+from supervisor.domain.health import Verdict
+from supervisor.domain.memory import Memory, ServiceMemory
+from supervisor.domain.plan import (
+    Action,
+    Cause,
+    Hold,
+    Outcome,
+    Plan,
+    Reason,
+    ServiceVerdict,
+    SetMembers,
+    SignalReplica,
+    StartReplica,
+)
+from supervisor.domain.policy import Policies, ServicePolicy
+from supervisor.domain.recollection import PENDING_SECONDS, recollected
+from supervisor.domain.rollout_request import is_running, owns
+from supervisor.domain.scene import Scene
+from supervisor.domain.snapshot import ContainerState, ServiceView, Snapshot
+from supervisor.domain.staffing import Wish
+
+# Docker keeps these alive, or they run once; a policy for them is an error that must not matter.
+NEVER_TOUCHED = frozenset({"supervisor", "docker-guard", "migrate"})
+# After a start that failed, so long until it is tried again.
+START_AGAIN_SECONDS = 10.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Decision:
+    plan: Plan
+    memory: Memory
+    refusals: tuple[Refusal, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Draft:
+    """A service's cycle on its way through the arbiter."""
+
+    scene: Scene
+    actions: tuple[Action, ...] = ()
+    reasons: tuple[Reason, ...] = ()
+    weights: Mapping[str, int] | None = None
+    is_owned: bool = False  # by a rollout
+    due_at: float | None = None  # when something must be looked at again
+    said: str = ""  # why scaling leaves the number as it is
+
+    def after(self, scene: Scene, actions: tuple[Action, ...] = (), reasons: tuple[Reason, ...] = ()) -> _Draft:
+        added = (*self.actions, *actions)
+        return replace(self, scene=scene, actions=added, reasons=(*self.reasons, *reasons))
+
+
+def decide(snapshot: Snapshot, memory: Memory, policies: Policies, commands: tuple[Command, ...]) -> Decision:
+    """What to do now, what to remember, and which commands cannot be. Never raises for any snapshot."""
+    if not snapshot.is_complete:
+        return _blind(snapshot, memory, commands)
+    actions: list[Action] = []
+    verdicts: dict[str, ServiceVerdict] = {}
+    services: dict[str, ServiceMemory] = {}
+    due: list[float] = []
+    refusals = [_nobody(c, policies, snapshot) for c in commands if _managed(c.service, policies) is None]
+    for name in sorted({*snapshot.services, *(n for n in memory.services if _managed(n, policies) is not None)}):
+        service = snapshot.services.get(name) or ServiceView(name=name, replicas=())
+        policy = _managed(name, policies)
+        if policy is None:
+            verdicts[name] = _untouched(service, policies)
+            actions += _unlisted(service, policies.of(name), snapshot)
+            continue
+        scene, refused = _commanded(service, memory.of(name), policy, snapshot, commands)
+        refusals += refused
+        draft = _arbitrated(scene, memory.of(name))
+        services[name] = draft.scene.memory
+        actions += draft.actions
+        due += [draft.due_at] if draft.due_at is not None else []
+        desired = _desired(draft.scene)
+        argument = telling.argument(draft.actions, draft.reasons, draft.said)
+        verdicts[name] = telling.verdict(draft.scene, desired, argument, draft.reasons)
+    return Decision(
+        plan=Plan(actions=_numbered(actions, memory.cycle), verdicts=verdicts, look_again_at=min(due, default=None)),
+        memory=replace(memory, services={name: s for name, s in services.items() if _is_worth_keeping(s)}),
+        refusals=tuple(refusals),
+    )
+
+
+def learn(memory: Memory, outcomes: tuple[Outcome, ...]) -> Memory:
+    """The memory after a plan was carried out: what was signalled, and which starts failed."""
+    services = dict(memory.services)
+    for outcome in outcomes:
+        action = outcome.action
+        service = services.get(action.service)
+        if service is None:
+            continue
+        match action:
+            case SignalReplica() if outcome.is_done:
+                services[action.service] = _signalled(service, action, outcome.at)
+            case StartReplica() if not outcome.is_done:
+                services[action.service] = _start_failed(service, action, outcome.at)
+    return replace(memory, services=services)
+
+
+def _signalled(service: ServiceMemory, action: SignalReplica, at: float) -> ServiceMemory:
+    departure, known = service.departures.get(action.replica_id), service.replicas.get(action.replica_id)
+    if departure is not None:
+        is_kill = action.signal == "KILL"
+        noted = replace(departure, killed_at=at) if is_kill else replace(departure, signalled_at=at)
+        service = replace(service, departures={**service.departures, action.replica_id: noted})
+    if known is not None:
+        stopped = replace(known, is_own_stop=True)
+        service = replace(service, replicas={**service.replicas, action.replica_id: stopped})
+    return service
+
+
+def _start_failed(service: ServiceMemory, action: StartReplica, at: float) -> ServiceMemory:
+    """Keep it pending a little longer, so that it is not tried again at once; it may have happened after all."""
+    tail = f"-{action.service}-{action.number}"
+    since = at - PENDING_SECONDS + START_AGAIN_SECONDS
+    pending = {name: since if name.endswith(tail) else begun for name, begun in service.pending_starts.items()}
+    return replace(service, pending_starts=pending)
+
+
+def _managed(name: str, policies: Policies) -> ServicePolicy | None:
+    policy = policies.of(name)
+    return None if policy is None or not policy.is_enabled or name in NEVER_TOUCHED else policy
+
+
+def _commanded(
+    service: ServiceView,
+    before: ServiceMemory,
+    policy: ServicePolicy,
+    snapshot: Snapshot,
+    commands: tuple[Command, ...],
+) -> tuple[Scene, list[Refusal]]:
+    """The scene with operators' commands in its memory."""
+    scene = _scene(service, before, policy, snapshot)
+    refusals: list[Refusal] = []
+    for command in commands:
+        if command.service != service.name:
+            continue
+        answer = accepted(command, scene)
+        if isinstance(answer, Refusal):
+            refusals.append(answer)
+        else:
+            scene = _scene(service, answer, policy, snapshot)
+    return scene, refusals
+
+
+def _scene(service: ServiceView, memory: ServiceMemory, policy: ServicePolicy, snapshot: Snapshot) -> Scene:
+    memory, healths = recollected(service, memory, policy, snapshot)
+    return Scene(service=service, memory=memory, policy=policy, snapshot=snapshot, healths=healths)
+
+
+def _arbitrated(scene: Scene, before: ServiceMemory) -> _Draft:
+    wished = intent.noticed(scene, before)
+    draft = _Draft(scene=wished.scene, reasons=wished.reasons)
+    if not wished.is_down or (is_running(draft.scene.memory) and not scene.service.replicas):
+        draft = _rolled_out(draft)
+    if not wished.is_down:
+        draft = _healed_and_scaled(draft)
+    steps = departures.stepped(draft.scene)
+    draft = replace(draft.after(steps.scene, steps.actions, steps.reasons), due_at=steps.due_at)
+    listed = membership.set_members(draft.scene, draft.weights or {})
+    return draft.after(draft.scene, (listed,) if listed else ())
+
+
+def _rolled_out(draft: _Draft) -> _Draft:
+    scene = draft.scene
+    if not is_running(scene.memory):
+        return draft
+    step = rollout.advance(scene.service, scene.memory, scene.policy, scene.snapshot)
+    scene = scene.with_memory(step.memory).departing(*step.departures)
+    numbers = staffing.next_numbers(scene, len(step.start))
+    starts = tuple(replace(start, number=number) for start, number in zip(step.start, numbers, strict=True))
+    scene = staffing.with_pending(scene, starts)
+    draft = draft.after(scene, (*starts, *step.tags), step.reasons)
+    return replace(draft, weights=step.weights, is_owned=owns(scene.memory))
+
+
+def _healed_and_scaled(draft: _Draft) -> _Draft:
+    new_ids = frozenset(_new_ids(draft.scene) if draft.is_owned else ())
+    healed = healing.healed(draft.scene, spared=new_ids)
+    draft = draft.after(healed.scene, (), healed.reasons)
+    if draft.is_owned:
+        return draft
+    if healed.is_under_way:
+        scene = draft.scene
+        text = "a replica is being healed first"
+        draft = draft.after(scene, (), (Reason(text=text, is_for=False, hold=Hold.HEALING),))
+        wish = Wish(replicas=_desired(scene), cause=Cause.REPLACEMENT, why="it is missing")
+    else:
+        draft, wish = _scaled(draft)
+    staffed = staffing.staffed(draft.scene, wish, has_dependency_trouble=healed.trouble is not None)
+    return draft.after(staffed.scene, staffed.actions, staffed.reasons)
+
+
+def _new_ids(scene: Scene) -> tuple[str, ...]:
+    image_id = scene.memory.rollout.image_id if scene.memory.rollout else ""
+    return tuple(r.id for r in scene.service.replicas if r.image_id == image_id)
+
+
+def _scaled(draft: _Draft) -> tuple[_Draft, Wish]:
+    scene = draft.scene
+    if not scene.can_clone:
+        return draft, Wish(replicas=_desired(scene), cause=Cause.OPERATOR, why="")
+    starting = len(scene.being(Verdict.STARTING)) + len(scene.memory.pending_starts)
+    advice = scaling.recommend(scene.service, scene.memory, scene.policy, len(scene.ready), starting, scene.snapshot)
+    draft = draft.after(scene.with_memory(advice.memory), (), advice.reasons)
+    is_new = advice.desired != scene.memory.desired
+    if not is_new:
+        draft = replace(draft, said=advice.why.partition(": ")[2])
+    return draft, Wish(replicas=advice.desired, cause=advice.cause, why=advice.why, is_new=is_new)
+
+
+def _desired(scene: Scene) -> int:
+    return len(scene.service.replicas) if scene.memory.desired is None else scene.memory.desired
+
+
+def _untouched(service: ServiceView, policies: Policies) -> ServiceVerdict:
+    running = sum(r.state is ContainerState.RUNNING for r in service.replicas)
+    ready = sum(r.state is ContainerState.RUNNING and r.health in ("none", "healthy") for r in service.replicas)
+    why = "switched off in its policy" if policies.of(service.name) else "without a policy"
+    text = f"{running} running, {why}: shown and never touched"
+    return telling.silent_verdict(service.name, running, ready, text, Hold.DISABLED)
+
+
+def _unlisted(service: ServiceView, policy: ServicePolicy | None, snapshot: Snapshot) -> list[Action]:
+    """An empty list for a service that was switched off: NGINX then finds its replicas by itself."""
+    present = snapshot.balancer.members.get(service.name) if snapshot.balancer else None
+    if policy is None or not policy.is_balanced or not present:
+        return []
+    why = "switched off: the load balancer finds the replicas by itself"
+    return [SetMembers(id="", service=service.name, cause=Cause.OPERATOR, why=why, members=())]
+
+
+def _blind(snapshot: Snapshot, memory: Memory, commands: tuple[Command, ...]) -> Decision:
+    """Docker could not be asked: nothing is done, and nothing is forgotten."""
+    why = "; ".join(snapshot.problems) or "Docker does not answer"
+    text = f"not known now ({why}): nothing is done"
+    verdicts = {
+        name: telling.silent_verdict(name, len(service.replicas), 0, text, Hold.INCOMPLETE)
+        for name, service in snapshot.services.items()
+    }
+    refusals = tuple(
+        Refusal(command=c, code="runtime_unavailable", status=503, text=f"Nothing can be done now: {why}.")
+        for c in commands
+    )
+    return Decision(plan=Plan(verdicts=verdicts), memory=memory, refusals=refusals)
+
+
+def _nobody(command: Command, policies: Policies, snapshot: Snapshot) -> Refusal:
+    name = command.service
+    if name in snapshot.services:
+        text = f"{name} has no policy that lets the supervisor touch it."
+        return Refusal(command=command, code="not_managed", status=409, text=text)
+    return Refusal(command=command, code="service_unknown", status=404, text=f"There is no service {name}.")
+
+
+def _is_worth_keeping(service: ServiceMemory) -> bool:
+    """A service that is gone is forgotten, but for the story of its last rollout and what an operator set."""
+    return bool(service.replicas or service.pauses or service.rollout or service.down_since is not None)
+
+
+def _numbered(actions: list[Action], cycle: int) -> tuple[Action, ...]:
+    """With ids that are the same whenever the same is decided in the same cycle."""
+    return tuple(replace(action, id=f"{cycle}-{n}") for n, action in enumerate(actions, start=1))
