@@ -5,8 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import ClassVar
 
-from common.settings import ServiceSettings
 from pydantic import Field, SecretStr
+
+from common.settings import ServiceSettings
 
 
 class SupervisorSettings(ServiceSettings):
@@ -25,6 +26,15 @@ class SupervisorSettings(ServiceSettings):
         Path("/var/lib/supervisor/upstreams"), description="folder that NGINX reads its lists of replicas from"
     )
     policies_file: Path = Field(Path("/etc/supervisor/policies.yml"), description="policies, read again when changed")
+    compose_file: Path = Field(
+        Path("/etc/modporter/docker-compose.prod.yml"), description="the Compose file, for the names of the services"
+    )
+    static_vendor_dir: Path = Field(
+        Path("/opt/vendor"), description="folder of the browser libraries that the page serves"
+    )
+    grafana_url: str = Field("", description="link to a dashboard, may hold {service} and {replica}; empty: not shown")
+    loki_url: str = Field("", description="link to a replica's logs, the same way")
+    jaeger_url: str = Field("", description="link to a service's traces, the same way")
     prometheus_url: str = Field("http://prometheus:9090", description="address of Prometheus")
     cycle_seconds: float = Field(2.0, ge=0.2, le=60, description="seconds between two cycles without an event")
     supervisor_api_token: SecretStr = Field(description="bearer token of the API")
