@@ -23,7 +23,7 @@ API_VERSION = "1.41"
 READ_THREADS = 4
 WRITE_THREADS = 6
 CAUSE_HEADER = "X-Cause"
-CAUSE_CHARACTERS = 300
+CAUSE_CHARACTERS = 180  # it is also a label, of which the engine's gate takes 200 characters with its name
 
 T = TypeVar("T")
 

@@ -130,10 +130,13 @@ class DockerEvents:
 
     def _connect(self) -> Any:
         client = DockerClient(self._socket_path, self._timeout_seconds)
-        self._stream = (client, client.events(filters=self._filters, decode=True))
+        events = client.events(filters=self._filters, decode=True)
+        self._stream = (client, events)
+        if self._closed.is_set():  # while it connected: nobody else ends this stream
+            self._disconnect()
         # Whatever happened before this moment was not heard.
         self._mark("", None)
-        return self._stream[1]
+        return events
 
     def _disconnect(self) -> None:
         stream, self._stream = self._stream, None

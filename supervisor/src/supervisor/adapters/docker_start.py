@@ -100,7 +100,7 @@ def _create_and_start(client: DockerClient, wanted: Clone, image_id: str) -> str
         client.start(container_id)
     except APIError as error:
         if is_new:  # a container that cannot start would take the name and the number
-            client.remove_container(container_id, v=True, force=True)
+            client.remove_container(container_id, v=True)
         raise in_words(error) from error
     return container_id
 
