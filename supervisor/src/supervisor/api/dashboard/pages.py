@@ -2,52 +2,22 @@
 
 from __future__ import annotations
 
-import asyncio
-import time
-from collections.abc import Mapping
-from dataclasses import dataclass, field
 from urllib.parse import quote
 
 from fastapi import APIRouter, Request, Response
 
 from supervisor.api.context import ApiContext, Context, Reader
 from supervisor.api.dashboard.rendering import Pages
-from supervisor.api.dashboard.uptime import UptimeBars, uptime_bars
+from supervisor.api.dashboard.trends import trends_of
+from supervisor.api.schemas import ServiceStatus
+from supervisor.api.states import ServiceState
 from supervisor.domain.records import IncidentRecord
 from supervisor.ports import Unavailable
 
-UPTIME_LIFETIME_SECONDS = 30.0
 RECENT_INCIDENTS = 5
 RECENT_DECISIONS = 20
 
 router = APIRouter(include_in_schema=False)
-
-
-@dataclass
-class UptimeCache:
-    """The 90-day bars of all services; they move too slowly to be asked for with every page."""
-
-    _bars: dict[str, UptimeBars] = field(default_factory=dict)
-    _taken_at: float = float("-inf")
-
-    async def bars(self, context: ApiContext) -> Mapping[str, UptimeBars]:
-        services = context.board.current.services
-        if time.monotonic() - self._taken_at > UPTIME_LIFETIME_SECONDS or self._bars.keys() != services.keys():
-            try:
-                days = await asyncio.gather(*(context.archive.uptime(name) for name in services))
-            except Unavailable:
-                days = [[] for _ in services]
-            self._bars = {name: uptime_bars(each) for name, each in zip(services, days, strict=True)}
-            self._taken_at = time.monotonic()
-        return self._bars
-
-
-def uptime_cache_of(request: Request) -> UptimeCache:
-    """One per application, made on first use."""
-    cache = getattr(request.app.state, "uptime_cache", None)
-    if not isinstance(cache, UptimeCache):
-        cache = request.app.state.uptime_cache = UptimeCache()
-    return cache
 
 
 @router.get("/")
@@ -58,8 +28,8 @@ async def overview(request: Request, context: Context, pages: Pages, reader: Rea
         "overview.html",
         operator=reader,
         status=status,
-        services=sorted(status.services.values(), key=lambda each: (not each.is_managed, each.name)),
-        bars=await uptime_cache_of(request).bars(context),
+        services=sorted(status.services.values(), key=_urgency),
+        trends=await trends_of(request).of_all(context),
         incidents=await _recent_incidents(context),
     )
 
@@ -67,14 +37,14 @@ async def overview(request: Request, context: Context, pages: Pages, reader: Rea
 @router.get("/services/{service}")
 async def service(request: Request, context: Context, pages: Pages, reader: Reader, service: str) -> Response:
     found = context.service(service)
-    bars = await uptime_cache_of(request).bars(context)
+    trends = await trends_of(request).of_all(context)
     return pages.page(
         request,
         "service.html",
         operator=reader,
         status=context.board.current,
         service=found,
-        bars=bars[service],
+        bars=trends[service].bars,
         decisions=await context.archive.decisions(service=service, limit=RECENT_DECISIONS),
         incidents=await context.archive.incidents(service=service, limit=RECENT_INCIDENTS),
         is_scaled=found.max is not None,
@@ -110,6 +80,12 @@ def replica_links(context: ApiContext, service: str, replica: str) -> dict[str, 
         for name, url in known.items()
         if url
     }
+
+
+def _urgency(service: ServiceStatus) -> tuple[bool, bool, bool, str]:
+    """What needs somebody comes first; what nobody looks after comes last."""
+    is_down, is_degraded = (service.state is state for state in (ServiceState.DOWN, ServiceState.DEGRADED))
+    return not is_down, not is_degraded, not service.is_managed, service.name
 
 
 async def _recent_incidents(context: ApiContext) -> list[IncidentRecord]:

@@ -10,7 +10,7 @@ from fastapi import APIRouter, Query, Request, Response
 
 from supervisor.api.context import ApiContext, Context, Reader
 from supervisor.api.dashboard.rendering import Pages
-from supervisor.domain.policy import ServicePolicy
+from supervisor.domain.policy import MetricPolicy, ScalePolicy, ServicePolicy
 from supervisor.policies import read
 from supervisor.policy_form import form_of
 from supervisor.policy_tree import Layer, Path, PolicyError
@@ -81,7 +81,7 @@ def values_of(context: ApiContext, policy: ServicePolicy) -> Iterator[Value]:
     report = context.reports.latest
     view = report.snapshot.services.get(policy.service) if report else None
     labels = view.labels if view else {}
-    built_in = dict(_leaves(form_of(ServicePolicy(service=policy.service))))
+    built_in = dict(_leaves(form_of(_as_built_in(policy))))
     try:
         file = read(context.policies.text)
     except PolicyError:
@@ -89,6 +89,12 @@ def values_of(context: ApiContext, policy: ServicePolicy) -> Iterator[Value]:
     for path, value in _leaves(form_of(policy)):
         source, is_built_in = _source(path, value, policy.service, labels, file, built_in)
         yield Value(key=".".join(path), value=_shown(value), source=source, is_built_in=is_built_in)
+
+
+def _as_built_in(policy: ServicePolicy) -> ServicePolicy:
+    """The built-in values, with the metrics that the policy has and only what each must say."""
+    metrics = tuple(MetricPolicy(name=each.name, kind=each.kind, target=each.target) for each in policy.scale.metrics)
+    return ServicePolicy(service=policy.service, scale=ScalePolicy(metrics=metrics))
 
 
 def _source(

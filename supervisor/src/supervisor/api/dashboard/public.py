@@ -14,8 +14,8 @@ from datetime import datetime
 from fastapi import APIRouter, Request, Response
 
 from supervisor.api.context import ApiContext, Context
-from supervisor.api.dashboard.pages import uptime_cache_of
 from supervisor.api.dashboard.rendering import renderer_of
+from supervisor.api.dashboard.trends import trends_of
 from supervisor.api.dashboard.uptime import UptimeBars
 from supervisor.api.states import ServiceState
 from supervisor.domain.records import IncidentRecord
@@ -81,9 +81,9 @@ async def _content(request: Request, context: ApiContext) -> str:
         return str(kept[2])
     status = context.board.current
     state = ServiceState.UNKNOWN if context.is_stale else status.state
-    bars = await uptime_cache_of(request).bars(context)
+    trends = await trends_of(request).of_all(context)
     services = [
-        PublicService(each.name, str(ServiceState.UNKNOWN if context.is_stale else each.state), bars[each.name])
+        PublicService(each.name, str(ServiceState.UNKNOWN if context.is_stale else each.state), trends[each.name].bars)
         for each in status.services.values()
     ]
     content = renderer_of(request).html(

@@ -15,6 +15,7 @@ _WIDTH, _GAP, _HEIGHT = 8, 3, 32
 # Above this share of the observed time up, a day counts as good: a rollout's second is not worth an alarm.
 GOOD_RATIO = 0.9999
 BAD_RATIO = 0.98
+BLANK_HEIGHT = 0.2
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,11 +34,11 @@ def uptime_bars(days: Sequence[UptimeDay]) -> UptimeBars:
         return UptimeBars(Markup(""), "not observed yet")
     offset = DAYS - len(shown)
     bars = Markup("").join(_bar(offset + index, day) for index, day in enumerate(shown))
-    blanks = Markup("").join(_rect(index, "blank", 1.0, "not observed") for index in range(offset))
+    blanks = Markup("").join(_rect(index, "blank", BLANK_HEIGHT, "not observed") for index in range(offset))
     width = DAYS * (_WIDTH + _GAP) - _GAP
     total = sum(_observed(day) for day in observed)
     ratio = sum(day.up_seconds + day.degraded_seconds for day in observed) / total
-    text = f"{percent_up(ratio)} answering, {len(observed)} day{'' if len(observed) == 1 else 's'} observed"
+    text = f"{percent_up(ratio)} answering in {len(observed)} observed day{'' if len(observed) == 1 else 's'} of 90"
     svg = Markup(
         '<svg class="uptime" viewBox="0 0 {} {}" preserveAspectRatio="none" role="img" aria-label="{}">{}</svg>'
     )
@@ -59,7 +60,7 @@ def _bar(index: int, day: UptimeDay) -> Markup:
     total = _observed(day)
     date = f"{day.day:%d %b}"
     if total <= 0:
-        return _rect(index, "blank", 1.0, f"{date}: not observed")
+        return _rect(index, "blank", BLANK_HEIGHT, f"{date}: not observed")
     troubles = [
         f"{word} {duration(seconds)}"
         for word, seconds in (("degraded", day.degraded_seconds), ("down", day.down_seconds))

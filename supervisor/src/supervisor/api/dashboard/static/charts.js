@@ -10,12 +10,12 @@ let charts = [];
 let marks = [];
 
 const FIGURES = [
+  { title: "Replicas", series: [["ready", "ready", "accent"], ["running", "running", "muted"], ["desired", "wanted", "warn"]], as: (value) => value.toFixed(0), least: 2, isStepped: true },
   { title: "CPU", series: [["cpu_ratio", "CPU", "accent"]], as: format.percent, least: 0.2 },
   { title: "Memory", series: [["memory_ratio", "memory", "accent"]], as: format.percent, least: 0.2 },
   { title: "Requests per second", series: [["requests_per_second", "requests/s", "accent"]], as: format.rate, least: 1 },
   { title: "p95 of answers", series: [["p95_seconds", "p95", "accent"]], as: format.duration, least: 0.05 },
-  { title: "Replicas", series: [["ready", "ready", "accent"], ["running", "running", "muted"], ["desired", "wanted", "warn"]], as: (value) => value.toFixed(0), least: 2, isStepped: true },
-].slice(0, replica ? 4 : 5);
+].slice(replica ? 1 : 0);
 
 function colour(name) {
   return getComputedStyle(document.documentElement).getPropertyValue(`--${name}`).trim();
@@ -66,17 +66,23 @@ function nearestMark(chart) {
   return marks.find((mark) => Math.abs(mark.at - at) <= reach);
 }
 
+function momentWords(at) {
+  const moment = new Date(at * 1000);
+  const isDay = hours > 24 || (moment.getHours() === 0 && moment.getMinutes() === 0);
+  return moment.toLocaleString(undefined, isDay ? { weekday: "short", day: "numeric" } : { hour: "2-digit", minute: "2-digit", hourCycle: "h23" });
+}
+
 function options(figure, box, readout) {
   const line = (name) => colour(name);
   const axis = { stroke: line("muted"), grid: { stroke: line("line"), width: 1 }, ticks: { show: false }, font: "12px system-ui, sans-serif" };
   return {
     width: box.clientWidth,
     height: 150,
-    padding: [8, 8, 0, 0],
+    padding: [8, 20, 0, 0],
     legend: { show: false },
     cursor: { y: false, points: { size: 6 }, drag: { x: false, y: false }, sync: { key: "charts" } },
     scales: { y: { range: (_, low, high) => [0, Math.max(figure.least, (high || 0) * 1.15)] } },
-    axes: [{ ...axis, size: 28, space: 70 }, { ...axis, size: 58, space: 34, values: (_, values) => values.map(figure.as) }],
+    axes: [{ ...axis, size: 28, space: 80, values: (_, moments) => moments.map(momentWords) }, { ...axis, size: 58, space: 34, values: (_, values) => values.map(figure.as) }],
     series: [{}, ...figure.series.map(([, label, name]) => ({
       label, stroke: line(name), width: name === "accent" ? 2 : 1.4, spanGaps: true, points: { show: false },
       dash: name === "warn" ? [6, 4] : name === "muted" ? [2, 3] : undefined,
@@ -106,7 +112,7 @@ function draw(all) {
   charts = FIGURES.map((figure) => {
     const readout = element("span", { class: "readout" });
     const canvas = element("div", { class: "chart-canvas", role: "img", "aria-label": `${figure.title}, the last ${hours} h` });
-    place.append(element("figure", { class: "chart" }, element("figcaption", {}, element("b", {}, figure.title), readout), canvas));
+    place.append(element("figure", { class: figure.isStepped ? "chart is-wide" : "chart" }, element("figcaption", {}, element("b", {}, figure.title), readout), canvas));
     const data = aligned(all, figure.series.map(([name]) => name));
     const chart = new uPlot(options(figure, canvas, readout), data, canvas);
     chart.setCursor({ left: -10, top: -10 });

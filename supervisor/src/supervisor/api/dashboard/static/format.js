@@ -47,7 +47,7 @@ export function ago(moment) {
   return seconds < 5 ? "just now" : `${duration(seconds)} ago`;
 }
 
-const CLOCK = new Intl.DateTimeFormat(undefined, { day: "numeric", month: "short", hour: "2-digit", minute: "2-digit", second: "2-digit" });
+const CLOCK = new Intl.DateTimeFormat(undefined, { day: "numeric", month: "short", hour: "2-digit", minute: "2-digit", second: "2-digit", hourCycle: "h23" });
 
 export function clock(moment) {
   return CLOCK.format(moment);
