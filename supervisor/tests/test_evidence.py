@@ -142,6 +142,7 @@ def test_counts_are_added_and_start_again_with_the_supervisor() -> None:
     mark = mark_of(view(10, 1, 10))
     total = added(traffic(5, 0, counts(fast=5)), mark, view(13, 2, 13))
     assert total == traffic(8, 1, counts(fast=8))
+    assert added(TrafficMark(), mark, view(13, 2, 13), is_warm=False) == traffic(3, 1, counts())
     # Fewer than the mark: the supervisor was started again, and counted these since.
     assert added(total, mark, view(4, 1, 4)) == traffic(12, 2, counts(fast=12))
     assert mark_of(None) == TrafficMark()

@@ -67,7 +67,7 @@ def judge(old: TrafficMark, new: TrafficMark, policy: RolloutPolicy, next_share:
             f"{new.errors} of {new.requests} requests to the new image failed, against "
             f"{_percent(old.errors, old.requests)} of the old one's"
         )
-    elif latency >= limit and new.requests >= policy.min_requests:
+    elif latency >= limit and sum(new.latency_counts) >= policy.min_requests:
         verdict, text = Verdict.BAD, slow
     elif latency < math.log(SUSPICION) and _is_enough(old, new, policy, next_share):
         verdict = Verdict.GOOD
@@ -95,18 +95,21 @@ def upper_ratio(hits: int, count: int) -> float:
     return min(1.0, (ratio + square / (2.0 * count) + spread) / (1.0 + square / count))
 
 
-def added(total: TrafficMark, since: TrafficMark, view: TrafficView) -> TrafficMark:
-    """`total` and what `view` counted after `since`.
+def added(total: TrafficMark, since: TrafficMark, view: TrafficView, *, is_warm: bool = True) -> TrafficMark:
+    """`total` and what `view` counted after `since`. Of a replica that is not warm yet, no latencies.
 
     Counts start again with the supervisor: when they are below the mark, all that they hold is new.
     """
     start = since if view.requests >= since.requests else TrafficMark()
-    counts = _padded(view.latency_counts)
-    before, sums = _padded(start.latency_counts), _padded(total.latency_counts)
+    sums = _padded(total.latency_counts)
+    if is_warm:
+        before = _padded(start.latency_counts)
+        gains = (max(0, now - then) for now, then in zip(_padded(view.latency_counts), before, strict=True))
+        sums = tuple(map(sum, zip(sums, gains, strict=True)))
     return TrafficMark(
         requests=total.requests + view.requests - start.requests,
         errors=total.errors + max(0, view.errors - start.errors),
-        latency_counts=tuple(s + max(0, now - then) for s, now, then in zip(sums, counts, before, strict=True)),
+        latency_counts=sums,
     )
 
 

@@ -45,7 +45,7 @@ def advance(service: ServiceView, memory: ServiceMemory, policy: ServicePolicy, 
 def _advanced(
     service: ServiceView, memory: ServiceMemory, rollout: Rollout, policy: ServicePolicy, snapshot: Snapshot
 ) -> RolloutStep:
-    fleet = fleets.look(service, memory, rollout, snapshot)
+    fleet = fleets.look(service, memory, rollout, policy, snapshot)
     rollout = counted(rollout, fleet)
     cycle = Cycle(rollout=rollout, fleet=fleet, service=service, memory=memory, policy=policy, snapshot=snapshot)
     if not service.replicas and not fleet.pending:
@@ -103,7 +103,7 @@ def _canary(cycle: Cycle) -> RolloutStep:
     judgement, waited = cycle.judged(), cycle.since(rollout.step_since)
     if judgement.verdict is Verdict.BAD:
         return _turned(cycle, judgement.text)
-    is_silent = rollout.new_traffic.requests + rollout.old_traffic.requests == 0
+    is_silent = rollout.new_traffic.requests + rollout.baseline.requests == 0
     is_over = judgement.verdict is Verdict.GOOD or is_silent or waited >= policy.step_max_seconds
     if waited < policy.step_seconds or not is_over:
         limits = f"{policy.step_seconds:g} s and {policy.min_requests} requests, at most {policy.step_max_seconds:g} s"

@@ -193,10 +193,12 @@ def counted(rollout: Rollout, fleet: Fleet) -> Rollout:
     for view in (*fleet.new, *fleet.old):
         mark = rollout.marks.get(view.id)
         if mark is not None and view.traffic is not None:
+            is_warm = view.id in fleet.warm
             if view.image_id == rollout.image_id:
-                new = added(new, mark, view.traffic)
+                new = added(new, mark, view.traffic, is_warm=is_warm)
             else:
-                old, baseline = added(old, mark, view.traffic), added(baseline, mark, view.traffic)
+                old = added(old, mark, view.traffic, is_warm=is_warm)
+                baseline = added(baseline, mark, view.traffic, is_warm=is_warm)
         marks[view.id] = mark if mark is not None and view.traffic is None else mark_of(view.traffic)
     new_ids = tuple(sorted({*rollout.new_ids, *(view.id for view in fleet.new)}))
     return replace(rollout, marks=marks, new_ids=new_ids, new_traffic=new, old_traffic=old, baseline=baseline)

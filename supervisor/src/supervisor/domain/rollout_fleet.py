@@ -28,6 +28,7 @@ class Fleet:
     old: tuple[ReplicaView, ...]
     leaving: tuple[ReplicaView, ...]
     ready: frozenset[str]  # ids
+    warm: frozenset[str]  # of those, the ones that are ready for a while: a cold start says nothing about latency
     pending: int  # started, not seen yet
     next_number: int
     target: int  # how many replicas the service is to have
@@ -51,8 +52,11 @@ class Fleet:
         return view.id in self.ready
 
 
-def look(service: ServiceView, memory: ServiceMemory, rollout: Rollout, snapshot: Snapshot) -> Fleet:
+def look(
+    service: ServiceView, memory: ServiceMemory, rollout: Rollout, policy: ServicePolicy, snapshot: Snapshot
+) -> Fleet:
     """Sort the service's containers. `memory` is of this cycle: its `ready_since` says who is ready."""
+    since = {id_: known.ready_since for id_, known in memory.replicas.items() if known.ready_since is not None}
     leaving_ids = {id_ for id_, departure in memory.departures.items() if departure.errand is Errand.REMOVE}
     staying = [view for view in service.replicas if view.id not in leaving_ids]
     seen = {view.name for view in service.replicas}
@@ -64,7 +68,8 @@ def look(service: ServiceView, memory: ServiceMemory, rollout: Rollout, snapshot
         new=tuple(view for view in staying if view.image_id == rollout.image_id),
         old=tuple(view for view in staying if view.image_id != rollout.image_id),
         leaving=tuple(view for view in service.replicas if view.id in leaving_ids),
-        ready=frozenset(id_ for id_, known in memory.replicas.items() if known.ready_since is not None),
+        ready=frozenset(since),
+        warm=frozenset(id_ for id_, at in since.items() if snapshot.at - at >= policy.rollout.step_seconds),
         pending=len(pending),
         next_number=max(numbers, default=0) + 1,
         # A person's `up --scale` in the middle of a rollout is obeyed by it.
