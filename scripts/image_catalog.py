@@ -54,6 +54,7 @@ CATALOG = (
     Image("docker-guard", "supervisor/docker-guard/Dockerfile", 8),
     Image("postgres", "images/postgres/Dockerfile", 20, replaces_upstream=True),
     Image("nginx", "images/nginx/Dockerfile", 13, replaces_upstream=True),
+    Image("prometheus", "images/prometheus/Dockerfile", 25, replaces_upstream=True),
     Image("pgbouncer", "images/pgbouncer/Dockerfile", 9, replaces_upstream=True),
     Image("redis", "images/redis/Dockerfile", 5, replaces_upstream=True),
     Image("load", "images/load/Dockerfile", 5, is_optional=True),
