@@ -54,6 +54,7 @@ class DockerRuntime:
         self._entries: dict[str, Entry] = {}
         self._details: dict[str, Details] = {}
         self._is_lost = False
+        self._services: Mapping[str, ServiceView] = {}
         self._reading: asyncio.Task[Mapping[str, ServiceView]] | None = None
 
     # -- reading -----------------------------------------------------------------------------------------------------
@@ -64,6 +65,11 @@ class DockerRuntime:
             await asyncio.wait([self._reading])
         self._reading = asyncio.create_task(self._read())
         return await asyncio.shield(self._reading)
+
+    @property
+    def seen(self) -> Mapping[str, ServiceView]:
+        """What services() gave last; empty before."""
+        return self._services
 
     async def _read(self) -> Mapping[str, ServiceView]:
         named = self._events.take_containers()
@@ -92,7 +98,8 @@ class DockerRuntime:
         replicas = {
             i: replica_of(entry, self._details.get(i), self._events.ending(i)) for i, entry in self._entries.items()
         }
-        return services_of(self._entries.values(), replicas)
+        self._services = services_of(self._entries.values(), replicas)
+        return self._services
 
     def _due(self, entries: Mapping[str, Entry], named: frozenset[str] | None) -> list[str]:
         """Changed or named, and of the others in turn those whose inspection is old."""

@@ -11,7 +11,7 @@ as the other one saved it, when the lease is free.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
@@ -22,6 +22,7 @@ from supervisor.domain.decide import decide, learn
 from supervisor.domain.memory import Memory
 from supervisor.domain.plan import Outcome, Plan
 from supervisor.domain.policy import Policies
+from supervisor.domain.rehearsal import without_steps
 from supervisor.domain.snapshot import Snapshot
 from supervisor.loop.act import Actors, act
 from supervisor.loop.commands import with_images
@@ -33,6 +34,7 @@ from supervisor.ports import CycleReport, EventSink, History
 
 FIRST_GAP_SECONDS = 0.05  # between a reason and its cycle: what comes together is seen together
 LAST_GAP_SECONDS = 0.25  # while reasons keep coming
+DRY_RUN_TEXT = "The policies say dry_run: nothing is touched."
 
 log = structlog.get_logger(__name__)
 
@@ -48,6 +50,9 @@ class PolicySource(Protocol):
 
     def refresh(self) -> object:
         """Read the file again if it changed."""
+
+    def for_labels(self, labels: Mapping[str, Mapping[str, str]]) -> tuple[Policies, tuple[str, ...]]:
+        """The policies with each service's own labels on top, and what is wrong with those."""
 
 
 class Lease(Protocol):
@@ -83,6 +88,9 @@ class Reconcile:
         self._keeper = MemoryKeeper(parts.history, self._clock)
         self._journal = Journal()
         self._memory = Memory()
+        self._policies = parts.policies.current
+        self._label_problems: tuple[str, ...] = ()
+        self._labels: Mapping[str, Mapping[str, str]] = {}
         self._is_leading = False
         self._number = 0
         self._gap_seconds = FIRST_GAP_SECONDS
@@ -105,8 +113,8 @@ class Reconcile:
             while not stop.is_set():
                 began = self._clock.now()
                 self._reason.clear()
-                await self.cycle()
-                await self._wait(began)
+                report = await self.cycle()
+                await self._wait(began, report.plan.look_again_at)
         finally:
             for task in beside:
                 task.cancel()
@@ -118,10 +126,11 @@ class Reconcile:
         began = self._clock.now()
         await self._lead()
         self._number += 1
-        policies = self._policies()
-        snapshot = await self._parts.observer.observe(policies, self._memory)
+        self._refresh_policies()
+        snapshot = await self._parts.observer.observe(self._policies, self._memory)
+        self._label_policies(snapshot)
         commands = self._parts.desk.take()
-        done = await self._decide_and_act(snapshot, policies, commands) if self._is_leading else _Done()
+        done = await self._decide_and_act(snapshot, commands) if self._is_leading else _Done()
         if not self._is_leading:
             self._parts.desk.answer(commands, _refused(commands, "standby", "Another supervisor acts."))
         if done.problem:
@@ -134,7 +143,7 @@ class Reconcile:
             outcomes=done.outcomes,
             duration_seconds=self._clock.now() - began,
             is_standby=not self._is_leading,
-            policy_problem=self._parts.policies.problem,
+            policy_problem="\n".join(filter(None, (self._parts.policies.problem, *self._label_problems))),
             history_problem=self._parts.history.problem or self._keeper.problem,
         )
         await self._tell(report)
@@ -148,19 +157,33 @@ class Reconcile:
             self._number = max(self._number, self._memory.cycle)
             log.info("lease_acquired", cycle=self._number)
 
-    def _policies(self) -> Policies:
+    def _refresh_policies(self) -> None:
         try:
             self._parts.policies.refresh()
         except Exception:
             log.exception("policies_not_refreshed")
-        return self._parts.policies.current
+        self._label_policies(None)
 
-    async def _decide_and_act(self, snapshot: Snapshot, policies: Policies, commands: tuple[Command, ...]) -> _Done:
+    def _label_policies(self, snapshot: Snapshot | None) -> None:
+        """Put the labels of the services on top: those in the snapshot, or without one those that were seen last."""
+        if snapshot is not None:
+            self._labels = {name: service.labels for name, service in snapshot.services.items()}
+        try:
+            self._policies, self._label_problems = self._parts.policies.for_labels(self._labels)
+        except Exception as error:
+            log.exception("labels_not_applied")
+            self._policies, self._label_problems = self._parts.policies.current, (f"labels: {error!r}",)
+
+    async def _decide_and_act(self, snapshot: Snapshot, commands: tuple[Command, ...]) -> _Done:
         done = _Done()
         refusals: list[Refusal] = []
         try:
+            if self._policies.is_dry_run:
+                done.plan = self._rehearse(snapshot)
+                self._parts.desk.answer(commands, _refused(commands, "dry_run", DRY_RUN_TEXT, status=409))
+                return done
             resolved, refusals = await with_images(commands, self._parts.actors.runtime)
-            decision = decide(snapshot, replace(self._memory, cycle=self._number), policies, resolved)
+            decision = decide(snapshot, replace(self._memory, cycle=self._number), self._policies, resolved)
             refusals += decision.refusals
             done.plan = decision.plan
             self._memory = await self._keeper.save(decision.memory)
@@ -174,6 +197,13 @@ class Reconcile:
             refusals = _refused(commands, "failed", "The cycle that considered it failed; see the log.")
         self._parts.desk.answer(commands, refusals)
         return done
+
+    def _rehearse(self, snapshot: Snapshot) -> Plan:
+        """What would be done. Each dry cycle begins with what runs, and remembers no step that was not taken."""
+        before = replace(self._memory, cycle=self._number)
+        decision = decide(snapshot, before, self._policies, ())
+        self._memory = without_steps(before, decision.memory)
+        return decision.plan
 
     async def _tell(self, report: CycleReport) -> None:
         self._journal.publish(report)
@@ -190,11 +220,13 @@ class Reconcile:
         except Exception:
             log.exception("report_not_recorded")
 
-    async def _wait(self, began: float) -> None:
+    async def _wait(self, began: float, look_again_at: float | None) -> None:
         """Until the next cycle's time, or a reason; then a moment more for the reasons that come with it."""
-        remaining = self._parts.cycle_seconds - (self._clock.now() - began)
+        until = began + self._parts.cycle_seconds
+        if look_again_at is not None:
+            until = min(until, look_again_at)
         try:
-            async with asyncio.timeout(max(0.0, remaining)):
+            async with asyncio.timeout(max(FIRST_GAP_SECONDS, until - self._clock.now())):
                 await self._reason.wait()
         except TimeoutError:
             self._gap_seconds = FIRST_GAP_SECONDS
@@ -216,5 +248,5 @@ class Reconcile:
         self.wake()
 
 
-def _refused(commands: tuple[Command, ...], code: str, text: str) -> list[Refusal]:
-    return [Refusal(command=command, code=code, status=503, text=text) for command in commands]
+def _refused(commands: tuple[Command, ...], code: str, text: str, status: int = 503) -> list[Refusal]:
+    return [Refusal(command=command, code=code, status=status, text=text) for command in commands]
