@@ -18,6 +18,7 @@ from docker_guard.audit import Audit
 from docker_guard.client import Change
 from docker_guard.daemon import ANSWER_SECONDS, Forward
 from docker_guard.endpoints import endpoint_body
+from docker_guard.equality import as_object
 from docker_guard.project import (
     DEPENDS_LABEL,
     HASH_LABEL,
@@ -212,9 +213,9 @@ class Gate:
             return {}  # it was removed by force; then nothing may be left to it
 
     async def _connect(self, call: Call, body: Mapping[str, Any]) -> Passage:
-        reference, wanted = body.get("Container"), body.get("EndpointConfig") or {}
-        if not isinstance(reference, str) or _CONTAINER.fullmatch(reference) is None or not isinstance(wanted, dict):
-            raise Refusal("the body is not {Container, EndpointConfig}", BAD_REQUEST)
+        reference, wanted = body.get("Container"), as_object(body.get("EndpointConfig"), "EndpointConfig")
+        if not isinstance(reference, str) or _CONTAINER.fullmatch(reference) is None:
+            raise Refusal("Container is not a name or an id", BAD_REQUEST)
         if body.keys() - {"Container", "EndpointConfig"}:
             raise Refusal("the body has more than Container and EndpointConfig", BAD_REQUEST)
         joining = await self._changeable(reference, call.version)
