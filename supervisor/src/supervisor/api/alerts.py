@@ -8,13 +8,54 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable
 from datetime import datetime
+from typing import Literal
 
-from supervisor.api.schemas import AlertmanagerAlert, AlertStatus
+from pydantic import BaseModel, ConfigDict, Field
+
+from supervisor.api.schemas import AlertStatus
 
 COUNT_MAX = 500
 # Longer than any sensible repeat_interval: an alert whose end was never told does not stay for ever.
 KEEP_SECONDS = 24 * 3600.0
 TEXT_MAX = 300
+
+
+class AlertmanagerAlert(BaseModel):
+    model_config = ConfigDict(extra="ignore")
+
+    status: Literal["firing", "resolved"]
+    labels: dict[str, str] = {}
+    annotations: dict[str, str] = {}
+    starts_at: datetime | None = Field(default=None, alias="startsAt")
+    fingerprint: str = Field(default="", max_length=64)
+
+
+class AlertmanagerMessage(BaseModel):
+    """Alertmanager's webhook, version 4."""
+
+    model_config = ConfigDict(
+        extra="ignore",
+        json_schema_extra={
+            "examples": [
+                {
+                    "version": "4",
+                    "status": "firing",
+                    "alerts": [
+                        {
+                            "status": "firing",
+                            "labels": {"alertname": "BackendErrorRateHigh", "service": "backend", "severity": "page"},
+                            "annotations": {"summary": "2.1 % of the answers are errors"},
+                            "startsAt": "2026-11-21T10:00:00Z",
+                            "fingerprint": "8ac2f1d09b7e4c35",
+                        }
+                    ],
+                }
+            ]
+        },
+    )
+
+    version: Literal["4"]
+    alerts: list[AlertmanagerAlert] = Field(max_length=500)
 
 
 class AlertBoard:

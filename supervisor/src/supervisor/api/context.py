@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Annotated, Any, Protocol
@@ -70,11 +71,15 @@ class StatusBoard:
         return self._document
 
     @property
+    def labels(self) -> dict[str, Mapping[str, str]]:
+        """Of each service, as of the last report."""
+        report = self.reports.latest
+        return {name: view.labels for name, view in report.snapshot.services.items()} if report else {}
+
+    @property
     def labelled(self) -> tuple[Policies, tuple[str, ...]]:
         """The policies with what the services' labels say, and what is wrong with the labels."""
-        report = self.reports.latest
-        services = report.snapshot.services if report else {}
-        return self.policies.for_labels({name: view.labels for name, view in services.items()})
+        return self.policies.for_labels(self.labels)
 
     @property
     def current(self) -> Status:
@@ -107,6 +112,7 @@ class ApiContext:
     strangers: Throttle = field(default_factory=lambda: Throttle(limit=20))  # how many of their attempts are audited
     sign_ins: Throttle = field(default_factory=lambda: Throttle(limit=5))  # for each client
     all_sign_ins: Throttle = field(default_factory=lambda: Throttle(limit=20))
+    preview_lock: asyncio.Lock = field(default_factory=asyncio.Lock)
     board: StatusBoard = field(init=False)
 
     def __post_init__(self) -> None:

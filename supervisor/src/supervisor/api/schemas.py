@@ -254,39 +254,23 @@ class PoliciesAnswer(Answer):
     services: dict[str, Any]
 
 
-class AlertmanagerAlert(BaseModel):
-    model_config = ConfigDict(extra="ignore")
-
-    status: Literal["firing", "resolved"]
-    labels: dict[str, str] = {}
-    annotations: dict[str, str] = {}
-    starts_at: datetime | None = Field(default=None, alias="startsAt")
-    fingerprint: str = Field(default="", max_length=64)
-
-
-class AlertmanagerMessage(BaseModel):
-    """Alertmanager's webhook, version 4."""
-
+class PreviewRequest(Request):
     model_config = ConfigDict(
-        extra="ignore",
         json_schema_extra={
             "examples": [
-                {
-                    "version": "4",
-                    "status": "firing",
-                    "alerts": [
-                        {
-                            "status": "firing",
-                            "labels": {"alertname": "BackendErrorRateHigh", "service": "backend", "severity": "page"},
-                            "annotations": {"summary": "2.1 % of the answers are errors"},
-                            "startsAt": "2026-11-21T10:00:00Z",
-                            "fingerprint": "8ac2f1d09b7e4c35",
-                        }
-                    ],
-                }
+                {"service": "backend", "changes": {"services": {"backend": {"scale": {"max": 10}}}}, "hours": 1}
             ]
-        },
+        }
     )
 
-    version: Literal["4"]
-    alerts: list[AlertmanagerAlert] = Field(max_length=500)
+    service: str = Field(max_length=64)
+    changes: dict[str, Any] = Field(description="as for PATCH /api/policies")
+    hours: float = Field(default=1, gt=0, le=3, description="how much of the past is replayed")
+
+
+class PreviewAnswer(Answer):
+    """The wanted number of replicas over time: pairs of unix seconds and replicas, at both sides of every change."""
+
+    now: tuple[tuple[float, float], ...]
+    proposed: tuple[tuple[float, float], ...]
+    sentences: tuple[str, ...]

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Mapping
+from datetime import timedelta
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Body, Query
@@ -10,7 +13,10 @@ from common.problems import Problem
 from supervisor.api import schemas
 from supervisor.api.audit import AuditedRoute
 from supervisor.api.context import ApiContext, Changer, Context, Reader
-from supervisor.policy_tree import PolicyError
+from supervisor.api.series import SERIES_NAMES
+from supervisor.domain.policy import Policies
+from supervisor.policies import Layer, PolicyError, build, overridden_by_labels
+from supervisor.preview import preview
 
 router = APIRouter(prefix="/api/policies", tags=["policies"])
 changing = APIRouter(prefix="/api/policies", tags=["policies"], route_class=AuditedRoute)
@@ -52,3 +58,27 @@ def shown(context: ApiContext) -> schemas.PoliciesAnswer:
 def policy_problem(error: PolicyError) -> Problem:
     """A refused change as a problem document: 422 with all its sentences."""
     return Problem(422, "policy_invalid", " ".join(error.problems), extra={"problems": list(error.problems)})
+
+
+@router.post("/preview", summary="What a change would have done with the last hours, decided by the same code")
+async def try_out(context: Context, _operator: Changer, body: schemas.PreviewRequest) -> schemas.PreviewAnswer:
+    """Replays what the history recorded of the service under the policy in force and under the changed one. Changes
+    nothing."""
+    context.service(body.service)
+    try:
+        proposed = proposed_policies(context, body.changes)
+    except PolicyError as error:
+        raise policy_problem(error) from error
+    report = context.reports.latest
+    assert report is not None  # noqa: S101 - context.service() has answered 503 otherwise
+    since = report.snapshot.wall - timedelta(hours=body.hours)
+    series = {name: await context.archive.series(body.service, name, since=since) for name in SERIES_NAMES}
+    async with context.preview_lock:  # one at a time: it is work for a whole core
+        found = await asyncio.to_thread(preview, context.board.labelled[0], proposed, body.service, series)
+    return schemas.PreviewAnswer(now=found.points_now, proposed=found.points_proposed, sentences=found.sentences)
+
+
+def proposed_policies(context: ApiContext, changes: Mapping[str, Any]) -> Policies:
+    """The policies as they would be, labels included. Raises PolicyError."""
+    layers = (Layer(tree=context.policies.effective()), Layer(tree=dict(changes), source="the change"))
+    return overridden_by_labels(build(layers), context.board.labels)[0]
