@@ -61,7 +61,7 @@ class World:
         sources = Sources(
             runtime=runtime,
             probe=HttpProbe(self.clock.now),
-            metrics=PrometheusSource(settings.prometheus_url, self.clock),
+            metrics=PrometheusSource(settings.prometheus_url, self.clock.now),
             host=ProcHost(self.clock),
             balancer=self.balancer,
             clock=self.clock,
