@@ -199,9 +199,9 @@ def _healed_and_scaled(draft: _Draft) -> _Draft:
     draft = draft.after(healed.scene, (), healed.reasons)
     if draft.is_owned:
         return draft
-    if healed.is_under_way:
+    if healed.under_way:
         scene = draft.scene
-        text = "a replica is being healed first"
+        text = f"{' and '.join(healed.under_way)}: being healed, and scaling waits for that"
         draft = draft.after(scene, (), (Reason(text=text, is_for=False, hold=Hold.HEALING),))
         wish = Wish(replicas=_desired(scene), cause=Cause.REPLACEMENT, why="it is missing")
     else:

@@ -99,11 +99,12 @@ def _going(departure: Departure, replica: ReplicaView, scene: Scene) -> _Step:
         waited = now - departure.signalled_at
         if waited >= drain.stop_seconds:
             return _kill(departure, replica, scene, f"it did not end within {drain.stop_seconds:g} s of being asked to")
-        return _wait(replica, departure, f"it ends ({waited:.0f} of at most {drain.stop_seconds:g} s)")
+        return _wait(replica, departure, f"it was asked to end, and has {drain.stop_seconds:g} s for it")
     obstacle = _in_hand(departure, replica, scene)
-    if obstacle:
+    if obstacle and now - departure.since < drain.timeout_seconds:
         return _wait(replica, departure, obstacle)
-    return _Step(action=_signal(departure, replica, "TERM", "nothing in hand, or its time is up"))
+    why = f"its {drain.timeout_seconds:g} s are over ({obstacle})" if obstacle else "it has nothing in hand"
+    return _Step(action=_signal(departure, replica, "TERM", why))
 
 
 def _hung(departure: Departure, replica: ReplicaView, scene: Scene) -> _Step:
@@ -115,14 +116,11 @@ def _hung(departure: Departure, replica: ReplicaView, scene: Scene) -> _Step:
 
 
 def _in_hand(departure: Departure, replica: ReplicaView, scene: Scene) -> str:
-    """What it must still finish; empty when it may be asked to end."""
+    """What it must still finish; empty when it has nothing, or can have nothing, in hand."""
     now, drain = scene.at, scene.policy.drain
     known = scene.memory.replicas[replica.id]
     if not known.was_ready and scene.healths[replica.id].verdict is not Verdict.READY:
         return ""  # this process never had a request
-    waited = now - departure.since
-    if waited >= drain.timeout_seconds:
-        return ""
     if departure.left_at is None:
         return "the load balancer still has it in its list"
     load = fresh_load(replica, now)
@@ -132,7 +130,7 @@ def _in_hand(departure: Departure, replica: ReplicaView, scene: Scene) -> str:
     if load.requests == 0 and load.jobs == 0:
         is_over = load.connections == 0 or now - departure.left_at >= drain.stream_timeout_seconds
         return "" if is_over else f"{load.connections} connections"
-    return f"{load.requests} requests and {load.jobs} jobs in hand, for {waited:.0f} of {drain.timeout_seconds:g} s"
+    return f"{load.requests} requests and {load.jobs} jobs in hand, for {drain.timeout_seconds:g} s at most"
 
 
 def _ended(departure: Departure, replica: ReplicaView, scene: Scene) -> _Step:
@@ -142,9 +140,9 @@ def _ended(departure: Departure, replica: ReplicaView, scene: Scene) -> _Step:
         return _Step(action=_remove(departure, replica))
     known = scene.memory.replicas[replica.id]
     if _is_kept_stopped(replica, scene):
-        seconds = (known.quarantined_until or scene.at) - scene.at
-        text = f"{replica.name} is in quarantine for another {seconds:.0f} s"
-        return _Step(reason=Reason(text=text, is_for=False, hold=Hold.QUARANTINE, inputs={"seconds": seconds}))
+        inputs = {"seconds_left": (known.quarantined_until or scene.at) - scene.at}
+        text = f"{replica.name} is in quarantine"
+        return _Step(reason=Reason(text=text, is_for=False, hold=Hold.QUARANTINE, inputs=inputs))
     is_trial = known.quarantined_until is not None
     return _Step(
         action=StartStopped(

@@ -33,11 +33,12 @@ _CAUSES = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Healing:
-    """is_under_way: healing owns the service, so nothing is scaled. trouble: why restarts would not help."""
+    """under_way: names of those being healed; while there are any, nothing is scaled. trouble: why restarts would not
+    help."""
 
     scene: Scene
     reasons: tuple[Reason, ...] = ()
-    is_under_way: bool = False
+    under_way: tuple[str, ...] = ()
     trouble: DependencyTrouble | None = None
 
 
@@ -63,7 +64,7 @@ def healed(scene: Scene, *, spared: frozenset[str] = frozenset()) -> Healing:
             reasons.append(reason)
     if trouble is not None:
         reasons.insert(0, Reason(text=trouble.text, is_for=False, hold=Hold.DEPENDENCY, inputs=trouble.inputs))
-    return Healing(scene=scene, reasons=tuple(reasons), is_under_way=bool(_under_way(scene)), trouble=trouble)
+    return Healing(scene=scene, reasons=tuple(reasons), under_way=_under_way(scene), trouble=trouble)
 
 
 def _told(scene: Scene, hold: Hold, text: str) -> Iterator[Reason]:
@@ -71,7 +72,7 @@ def _told(scene: Scene, hold: Hold, text: str) -> Iterator[Reason]:
         yield Reason(text=f"{replica.name}: {scene.healths[replica.id].why}, and {text}", is_for=False, hold=hold)
 
 
-def _under_way(scene: Scene) -> list[str]:
+def _under_way(scene: Scene) -> tuple[str, ...]:
     """Names of replicas that are being healed: on their way, or started again and not ready yet."""
     names = []
     for replica in scene.service.replicas:
@@ -84,7 +85,7 @@ def _under_way(scene: Scene) -> list[str]:
                 names.append(replica.name)
         elif verdict is Verdict.STARTING and known.failed_restarts > 0:
             names.append(replica.name)
-    return names
+    return tuple(names)
 
 
 def _quarantined(scene: Scene, replica: ReplicaView) -> tuple[Scene, list[Reason]]:
@@ -117,11 +118,14 @@ def _quarantined(scene: Scene, replica: ReplicaView) -> tuple[Scene, list[Reason
 
 
 def _released(scene: Scene) -> Scene:
-    """End the quarantine of those that only waited for a dependency which is well again."""
-    ill = ill_dependencies(scene)
+    """End the quarantine of those whose dependency was ill and is well again. That it is ill may be seen only later."""
+    ill = set(ill_dependencies(scene))
     for known in scene.memory.replicas.values():
-        until = known.quarantined_until
-        if until is not None and until > scene.at and known.waits_for and not set(known.waits_for) & set(ill):
+        if known.quarantined_until is None or known.quarantined_until <= scene.at:
+            continue
+        if ill - set(known.waits_for):
+            scene = _with_replica(scene, replace(known, waits_for=tuple(sorted({*known.waits_for, *ill}))))
+        elif known.waits_for and not ill & set(known.waits_for):
             scene = _with_replica(scene, replace(known, quarantined_until=scene.at, waits_for=()))
     return scene
 

@@ -63,8 +63,7 @@ def fresh_load(replica: ReplicaView, now: float) -> LoadView | None:
 def judge(replica: ReplicaView, memory: ReplicaMemory, heal: HealPolicy, now: float) -> Health:
     """How a replica is by its own signs. `memory` knows this process already (see recollection.py)."""
     if memory.quarantined_until is not None and memory.quarantined_until > now:
-        seconds = memory.quarantined_until - now
-        return Health(verdict=Verdict.QUARANTINED, why=f"in quarantine for another {seconds:.0f} s")
+        return Health(verdict=Verdict.QUARANTINED, why="in quarantine")
     match replica.state:
         case ContainerState.RUNNING:
             return _judge_running(replica, memory, heal, now)

@@ -79,8 +79,8 @@ def _cause(scene: Scene, out: list[str], *, is_weight: bool) -> Cause:
         departure = scene.memory.departures.get(id_)
         if departure is not None:
             return departure.cause
-        health = scene.healths.get(id_)
-        if health is None or health.verdict is Verdict.CRASHED:
+        health, known = scene.healths.get(id_), scene.memory.replicas.get(id_)
+        if health is None or known is None or health.verdict is Verdict.CRASHED:
             return Cause.CRASHED
-        return Cause.NOT_READY
+        return Cause.CRASHED if known.process_since == scene.at else Cause.NOT_READY
     return Cause.ROLLOUT if is_weight else Cause.READY

@@ -60,9 +60,14 @@ def next_numbers(scene: Scene, count: int) -> range:
     return range(first, first + count)
 
 
+def clone_name(scene: Scene, number: int) -> str:
+    """As Compose names the containers of a service."""
+    return f"{scene.snapshot.project}-{scene.name}-{number}"
+
+
 def with_pending(scene: Scene, starts: tuple[StartReplica, ...]) -> Scene:
     """Remember what is being started, so that it is not started twice while it cannot be seen yet."""
-    added = {f"{scene.snapshot.project}-{scene.name}-{start.number}": scene.at for start in starts}
+    added = {clone_name(scene, start.number): scene.at for start in starts}
     return scene.with_memory(replace(scene.memory, pending_starts={**scene.memory.pending_starts, **added}))
 
 
@@ -70,7 +75,8 @@ def _keeps_its_place(replica: ReplicaView, scene: Scene, has_dependency_trouble:
     departure = scene.memory.departures.get(replica.id)
     verdict, known = scene.healths[replica.id].verdict, scene.memory.replicas[replica.id]
     if departure is not None:
-        return departure.errand is Errand.RESTART and departure.cause not in HEAL_CAUSES
+        is_back_soon = departure.cause not in HEAL_CAUSES or has_dependency_trouble
+        return departure.errand is Errand.RESTART and is_back_soon
     match verdict:
         case Verdict.READY | Verdict.STARTING | Verdict.UNKNOWN:
             return True
@@ -96,7 +102,7 @@ def _more(scene: Scene, wish: Wish, missing: int) -> Staffing:
     ill = [r for r in scene.service.replicas if not _keeps_its_place(r, scene, False) and _is_ill(r, scene)]
     cause, why = wish.cause, wish.why
     if ill:
-        cause, why = Cause.REPLACEMENT, f"in the place of {', '.join(r.name for r in ill)}"
+        cause, why = Cause.REPLACEMENT, f"in the place of {', '.join(_illness(r, scene) for r in ill)}"
     against = _against_more(scene, is_replacement=bool(ill))
     if against is not None:
         return Staffing(scene=scene, reasons=(against,))
@@ -108,7 +114,7 @@ def _more(scene: Scene, wish: Wish, missing: int) -> Staffing:
             id="",
             service=scene.name,
             cause=cause,
-            why=f"start {scene.name}-{number}: {why}",
+            why=f"start {clone_name(scene, number)}: {why}",
             template_id=template.id,
             number=number,
         )
@@ -122,15 +128,18 @@ def _is_ill(replica: ReplicaView, scene: Scene) -> bool:
     return departure is None or departure.cause in HEAL_CAUSES
 
 
+def _illness(replica: ReplicaView, scene: Scene) -> str:
+    departure = scene.memory.departures.get(replica.id)
+    return departure.why if departure is not None else f"{replica.name}: {scene.healths[replica.id].why}"
+
+
 def _against_more(scene: Scene, *, is_replacement: bool) -> Reason | None:
     if "all" in scene.memory.pauses:
         return Reason(text="an operator paused starts", is_for=False, hold=Hold.PAUSED)
     for replica in scene.service.replicas:
-        known, verdict = scene.memory.replicas[replica.id], scene.healths[replica.id].verdict
         departure = scene.memory.departures.get(replica.id)
         is_leaving = departure is not None and departure.errand is Errand.REMOVE
-        is_failing = verdict in (Verdict.NEVER_READY, Verdict.QUARANTINED)
-        if replica.is_clone and not known.was_ever_ready and is_failing and not is_leaving:
+        if replica.is_clone and not is_leaving and _is_stillborn(replica, scene):
             text = f"{replica.name} was never ready, so another one would hardly be"
             return Reason(text=text, is_for=False, hold=Hold.QUARANTINE)
     if is_replacement:
@@ -139,6 +148,12 @@ def _against_more(scene: Scene, *, is_replacement: bool) -> Reason | None:
             text = f"no room for a replacement: {room.text}; more machines would help"
             return Reason(text=text, is_for=False, hold=Hold.HOST_SATURATED, inputs=room.inputs)
     return None
+
+
+def _is_stillborn(replica: ReplicaView, scene: Scene) -> bool:
+    known, verdict = scene.memory.replicas[replica.id], scene.healths[replica.id].verdict
+    is_failing = verdict is Verdict.NEVER_READY or known.quarantined_until is not None or len(known.restart_times) > 1
+    return is_failing and not known.was_ever_ready
 
 
 def _template(scene: Scene) -> ReplicaView | None:

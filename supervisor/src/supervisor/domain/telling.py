@@ -95,7 +95,7 @@ def argument(actions: Sequence[Action], reasons: Sequence[Reason], said: str) ->
     done = done or [action.why for action in actions]
     if done:
         dependency = [r.text for r in reasons if r.hold is Hold.DEPENDENCY]
-        return ": " + "; ".join([*dependency, *done])
+        return ": " + "; ".join([*dependency[:1], *done])
     for hold in _HOLDS:
         for reason in reasons:
             if reason.hold is hold:
