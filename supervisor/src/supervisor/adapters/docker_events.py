@@ -37,6 +37,7 @@ EVENTS = (
     "destroy",
 )
 RECONNECT_SECONDS = (0.1, 0.2, 0.5, 1.0, 2.0)
+GAP_SECONDS = 0.02  # what comes within it is one wake-up
 MAX_NAMED = 500  # containers; more than that at once means: look at all
 SERVICE_LABEL = "com.docker.compose.service"
 # AttributeError: the SDK's stream, closed from another thread, finds no file to read from.
@@ -92,6 +93,7 @@ class DockerEvents:
                 names, self._dirty.services = self._dirty.services, set()
             for name in sorted(names):
                 yield name
+            await asyncio.sleep(GAP_SECONDS)
 
     def take_containers(self) -> frozenset[str] | None:
         """The ids named since the last call; None: look at all of them."""
