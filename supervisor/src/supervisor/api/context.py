@@ -172,6 +172,7 @@ def _reader(request: Request, context: Context) -> Operator:
 
 
 def _changer(request: Request, context: Context) -> Operator:
+    request.state.operator = context.gate.reader(request)  # whose session a request without its token came with
     return _noted(request, context, context.gate.changer(request))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
 from typing import Annotated, Any
 
 from fastapi import Depends, Request
@@ -29,9 +30,10 @@ class Renderer:
     """The templates with the filters they use; one per process."""
 
     environment: Environment
+    static: StaticFiles
 
     def html(self, template: str, **context: Any) -> str:
-        return self.environment.get_template(template).render(context)
+        return self.environment.get_template(template).render(context, static=self.static.url)
 
     def page(
         self, request: Request, template: str, *, operator: Operator | None = None, code: int = 200, **context: Any
@@ -50,7 +52,13 @@ class Renderer:
 
 
 def build_renderer(static: StaticFiles) -> Renderer:
-    """Compiles lazily, fails loudly: an unknown variable in a template is an error."""
+    """The renderer with the addresses of these files."""
+    return Renderer(_environment(), static)
+
+
+@cache
+def _environment() -> Environment:
+    """Compiles lazily and once a process; fails loudly: an unknown variable in a template is an error."""
     environment = Environment(
         loader=PackageLoader("supervisor.api.dashboard"),
         autoescape=True,
@@ -60,9 +68,9 @@ def build_renderer(static: StaticFiles) -> Renderer:
         auto_reload=False,
     )
     environment.filters |= FILTERS
-    environment.globals |= {"static": static.url, "navigation": NAVIGATION, "lasted": lasted}
+    environment.globals |= {"navigation": NAVIGATION, "lasted": lasted}
     environment.globals["ui"] = environment.get_template("_macros.html").module
-    return Renderer(environment)
+    return environment
 
 
 def renderer_of(request: Request) -> Renderer:
