@@ -192,7 +192,8 @@ def counted(rollout: Rollout, fleet: Fleet) -> Rollout:
     new, old, baseline = rollout.new_traffic, rollout.old_traffic, rollout.baseline
     for view in (*fleet.new, *fleet.old):
         mark = rollout.marks.get(view.id)
-        if mark is not None and view.traffic is not None:
+        # What a person stopped answers nothing; that is not the image's fault.
+        if mark is not None and view.traffic is not None and not fleets.is_stopped(view):
             is_warm = view.id in fleet.warm
             if view.image_id == rollout.image_id:
                 new = added(new, mark, view.traffic, is_warm=is_warm)

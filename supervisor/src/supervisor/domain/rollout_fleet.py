@@ -35,8 +35,8 @@ class Fleet:
 
     @property
     def is_stopped(self) -> bool:
-        """Nothing runs, and not by our doing: somebody takes the project down."""
-        return not self.pending and not self.leaving and all(is_stopped(view) for view in (*self.new, *self.old))
+        """Nothing runs. A rollout never stops the last one, so somebody takes the project down."""
+        return not self.pending and all(is_stopped(view) for view in (*self.new, *self.old, *self.leaving))
 
     @property
     def running(self) -> int:
