@@ -173,7 +173,7 @@ def _arbitrated(scene: Scene, before: ServiceMemory) -> _Draft:
     if not wished.is_down or (is_running(draft.scene.memory) and not scene.service.replicas):
         draft = _rolled_out(draft)
     if not wished.is_down:
-        draft = _healed_and_scaled(draft)
+        draft = _healed_and_scaled(draft, before.desired)
     steps = departures.stepped(draft.scene)
     draft = replace(draft.after(steps.scene, steps.actions, steps.reasons), due_at=steps.due_at)
     listed = membership.set_members(draft.scene, draft.weights or {})
@@ -193,7 +193,7 @@ def _rolled_out(draft: _Draft) -> _Draft:
     return replace(draft, weights=step.weights, is_owned=owns(scene.memory))
 
 
-def _healed_and_scaled(draft: _Draft) -> _Draft:
+def _healed_and_scaled(draft: _Draft, desired_before: int | None) -> _Draft:
     new_ids = frozenset(_new_ids(draft.scene) if draft.is_owned else ())
     healed = healing.healed(draft.scene, spared=new_ids)
     draft = draft.after(healed.scene, (), healed.reasons)
@@ -205,7 +205,7 @@ def _healed_and_scaled(draft: _Draft) -> _Draft:
         draft = draft.after(scene, (), (Reason(text=text, is_for=False, hold=Hold.HEALING),))
         wish = Wish(replicas=_desired(scene), cause=Cause.REPLACEMENT, why="it is missing")
     else:
-        draft, wish = _scaled(draft)
+        draft, wish = _scaled(draft, desired_before)
     staffed = staffing.staffed(draft.scene, wish, has_dependency_trouble=healed.trouble is not None)
     return draft.after(staffed.scene, staffed.actions, staffed.reasons)
 
@@ -215,17 +215,26 @@ def _new_ids(scene: Scene) -> tuple[str, ...]:
     return tuple(r.id for r in scene.service.replicas if r.image_id == image_id)
 
 
-def _scaled(draft: _Draft) -> tuple[_Draft, Wish]:
+def _scaled(draft: _Draft, desired_before: int | None) -> tuple[_Draft, Wish]:
     scene = draft.scene
     if not scene.can_clone:
         return draft, Wish(replicas=_desired(scene), cause=Cause.OPERATOR, why="")
     starting = len(scene.being(Verdict.STARTING)) + len(scene.memory.pending_starts)
     advice = scaling.recommend(scene.service, scene.memory, scene.policy, len(scene.ready), starting, scene.snapshot)
     draft = draft.after(scene.with_memory(advice.memory), (), advice.reasons)
-    is_new = advice.desired != scene.memory.desired
-    if not is_new:
-        draft = replace(draft, said=advice.why.partition(": ")[2])
-    return draft, Wish(replicas=advice.desired, cause=advice.cause, why=advice.why, is_new=is_new)
+    why = advice.why
+    if advice.desired == scene.memory.desired:
+        why = advice.why.partition(": ")[2]  # without "stays at 3"
+        draft = replace(draft, said=why)
+    is_held = advice.memory.manual_hold_until is not None
+    wish = Wish(
+        replicas=advice.desired,
+        cause=Cause.OPERATOR if is_held and advice.desired == advice.memory.manual_replicas else advice.cause,
+        why=why,
+        is_new=advice.desired != desired_before,
+        is_held=is_held,
+    )
+    return draft, wish
 
 
 def _desired(scene: Scene) -> int:

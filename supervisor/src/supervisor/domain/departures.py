@@ -50,6 +50,8 @@ def stepped(scene: Scene) -> Steps:
         if departure is None or departure.errand is Errand.DRAIN:
             continue
         departure = _off_the_list(departure, scene)
+        if scene.healths[replica.id].verdict is Verdict.HUNG and departure.signalled_at is None:
+            departure = replace(departure, is_hung=True)
         departures = {**scene.memory.departures, replica.id: departure}
         scene = scene.with_memory(replace(scene.memory, departures=departures))
         step = _ended(departure, replica, scene) if replica.state in _ENDED else _going(departure, replica, scene)

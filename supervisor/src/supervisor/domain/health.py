@@ -91,12 +91,15 @@ def _with_code(replica: ReplicaView) -> str:
 
 
 def _judge_running(replica: ReplicaView, memory: ReplicaMemory, heal: HealPolicy, now: float) -> Health:
+    probe = replica.probe
+    is_probed = probe is not None and is_valid(probe.at, now)
+    if probe is not None and is_probed and memory.was_ready and probe.is_timeout:
+        return _judge_probe(probe, memory, heal, now)  # a hang is worse than being unhealthy, and known sooner
     if replica.health is ReportedHealth.UNHEALTHY:
         output = replica.last_probe_output.strip().splitlines()
         why = "its health check fails" + (f": {output[-1][:120]}" if output else "")
         return _not_ready(memory, heal, now, Health(verdict=Verdict.UNREADY, why=why))
-    probe = replica.probe
-    if probe is not None and is_valid(probe.at, now):
+    if probe is not None and is_probed:
         return _judge_probe(probe, memory, heal, now)
     if replica.health is ReportedHealth.HEALTHY:
         return Health(verdict=Verdict.READY)

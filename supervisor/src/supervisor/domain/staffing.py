@@ -26,12 +26,21 @@ ORPHAN_SECONDS = 10.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Wish:
-    """How many replicas are wanted, and the argument for that number. is_new: it was another one a cycle ago."""
+    """How many replicas are wanted, and the argument for that number.
+
+    is_new: it was another one a cycle ago. is_held: it is a person's. Otherwise the argument is an old one, and what
+    differs from the number has other reasons.
+    """
 
     replicas: int
     cause: Cause
     why: str
     is_new: bool = False
+    is_held: bool = False
+
+    @property
+    def is_argued(self) -> bool:
+        return self.is_new or self.is_held
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,7 +109,7 @@ def _orphans(scene: Scene) -> tuple[Action, ...]:
 
 def _more(scene: Scene, wish: Wish, missing: int) -> Staffing:
     ill = [r for r in scene.service.replicas if not _keeps_its_place(r, scene, False) and _is_ill(r, scene)]
-    cause, why = wish.cause, wish.why
+    cause, why = (wish.cause, wish.why) if wish.is_argued else (Cause.REPLACEMENT, f"{missing} missing")
     if ill:
         cause, why = Cause.REPLACEMENT, f"in the place of {', '.join(_illness(r, scene) for r in ill)}"
     against = _against_more(scene, is_replacement=bool(ill))
@@ -178,9 +187,12 @@ def _fewer(scene: Scene, wish: Wish) -> Staffing:
     if scene.memory.pauses.keys() & {"all", "in"}:
         text = "an operator paused scaling down, so what is too much stays"
         return Staffing(scene=scene, reasons=(Reason(text=text, is_for=False, hold=Hold.PAUSED),))
+    if wish.is_new and scene.policy.is_balanced and not ill and not any(fresh_load(r, scene.at) for r in ready):
+        text = "first each is asked what it has in hand"
+        return Staffing(scene=scene, reasons=(Reason(text=text, is_for=False, hold=Hold.DRAINING),))
     in_order = sorted(ready, key=lambda r: (_in_hand(r, scene), -r.number))
     leavers = [*ill, *in_order[: max(0, surplus)]]
-    cause = wish.cause if wish.is_new and not ill else Cause.SURPLUS
+    cause = wish.cause if wish.is_argued and not ill else Cause.SURPLUS
     text = wish.why if cause is not Cause.SURPLUS else f"{len(ready)} are ready, and {wish.replicas} are wanted"
     farewells = {
         r.id: Departure(replica_id=r.id, errand=Errand.REMOVE, cause=cause, why=text, since=scene.at) for r in leavers
