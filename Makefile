@@ -19,6 +19,10 @@ demo: python ## convert a small sample mod through the running stack and print t
 ps: .env ## show the containers
 	@$(COMPOSE) ps --all
 
+.PHONY: status
+status: .env ## show how all services are, as the supervisor sees it (exit status 1: something is not well)
+	@$(PYTHON) -m scripts.status
+
 .PHONY: logs
 logs: .env ## follow the logs: make logs SERVICE=backend (all services without SERVICE)
 	@$(COMPOSE) logs --follow --tail 100 $(SERVICE)

@@ -56,11 +56,12 @@ def _same(value: Any) -> Any:
 
 def _scalar(kind: type) -> Coder:
     accepted = _SCALARS[kind]
+    made: Callable[[Any], Any] = float if kind is float else _same
 
     def from_json(value: Any) -> Any:
         if not isinstance(value, accepted) or (isinstance(value, bool) and kind is not bool):
             raise ValueError(f"{value!r} is no {kind.__name__}")
-        return kind(value) if kind is float else value
+        return made(value)
 
     return Coder(_same, from_json)
 
