@@ -95,7 +95,6 @@ class Reconcile:
         self._number = 0
         self._gap_seconds = FIRST_GAP_SECONDS
         self._reason = asyncio.Event()
-        self.last_cycle_at: float | None = None  # when the last cycle ended: the loop lives
         parts.desk.listen(self.wake)
 
     def wake(self) -> None:
@@ -147,7 +146,6 @@ class Reconcile:
             history_problem=self._parts.history.problem or self._keeper.problem,
         )
         await self._tell(report)
-        self.last_cycle_at = self._clock.now()
         return report
 
     async def _lead(self) -> None:
