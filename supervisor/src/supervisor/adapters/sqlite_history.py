@@ -29,7 +29,7 @@ from supervisor.domain.records import IncidentRecord
 from supervisor.domain.troubles import Observation
 from supervisor.ports import CycleReport, Unavailable
 
-SAVE_SECONDS = 2.0  # a disk that takes longer holds the loop up no further
+SAVE_SECONDS = 1.5  # a disk that takes longer holds the loop up no further
 LOG_TAIL_SECONDS = 5.0
 LOG_TAIL_LINES, LOG_TAIL_CHARACTERS = 100, 16_000
 UPKEEP_SECONDS = 3_600.0
