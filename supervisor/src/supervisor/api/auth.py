@@ -92,6 +92,10 @@ class Sessions:
     def seconds_left(self, session: Session) -> float:
         return session.ends_at - self._now()
 
+    def is_ended(self, session: Session) -> bool:
+        """It was signed out."""
+        return session.id in self._ended
+
     def end(self, session: Session) -> None:
         now = self._now()
         self._ended = {id_: until for id_, until in self._ended.items() if until > now}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -49,7 +50,8 @@ def percent_up(ratio: float) -> str:
     """Never rounded up to 100 %."""
     if ratio >= 1:
         return "100 %"
-    return f"{int(ratio * 100_000) / 1000:.2f} %" if ratio >= 0.99 else f"{ratio * 100:.1f} %"
+    digits = 2 if ratio >= 0.99 else 1
+    return f"{math.floor(ratio * 10 ** (digits + 2) + 1e-6) / 10**digits:.{digits}f} %"
 
 
 def _observed(day: UptimeDay) -> float:

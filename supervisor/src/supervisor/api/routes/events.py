@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import aclosing
 
 from fastapi import APIRouter
@@ -19,6 +19,7 @@ from fastapi.responses import Response
 from sse_starlette import EventSourceResponse, ServerSentEvent
 
 from common.problems import Problem
+from supervisor.api.auth import Session
 from supervisor.api.context import ApiContext, Context, Reader
 from supervisor.api.merge_patch import Document, merge_patch
 from supervisor.ports import CycleReport
@@ -35,23 +36,29 @@ router = APIRouter(prefix="/api", tags=["status"])
 async def events(context: Context, reader: Reader) -> Response:
     if context.reports.watchers >= WATCHERS_MAX:
         raise Problem(503, "too_many_streams", f"{WATCHERS_MAX} event streams are open already.")
-    lasts_seconds = context.gate.sessions.seconds_left(reader.session) if reader.session else None
     return EventSourceResponse(
-        _stream(context, lasts_seconds), ping=HEARTBEAT_SECONDS, send_timeout=SEND_TIMEOUT_SECONDS
+        _stream(context, reader.session), ping=HEARTBEAT_SECONDS, send_timeout=SEND_TIMEOUT_SECONDS
     )
 
 
-async def _stream(context: ApiContext, lasts_seconds: float | None) -> AsyncIterator[ServerSentEvent]:
+async def _stream(context: ApiContext, session: Session | None) -> AsyncGenerator[ServerSentEvent, None]:
+    sessions = context.gate.sessions
+    lasts_seconds = sessions.seconds_left(session) if session else None
     known: Document = {}
-    async for report in _until(context.reports.subscribe(), lasts_seconds):
-        document = context.board.document
-        name, body = ("patch", merge_patch(known, document)) if known else ("status", document)
-        known = document
-        data = json.dumps(body, separators=(",", ":"))
-        yield ServerSentEvent(event=name, data=data, id=str(report.cycle), retry=RECONNECT_MS)
+    async with aclosing(_until(context.reports.subscribe(), lasts_seconds)) as reports:
+        async for report in reports:
+            if session is not None and sessions.is_ended(session):
+                return
+            document = context.board.document
+            name, body = ("patch", merge_patch(known, document)) if known else ("status", document)
+            known = document
+            data = json.dumps(body, separators=(",", ":"))
+            yield ServerSentEvent(event=name, data=data, id=str(report.cycle), retry=RECONNECT_MS)
 
 
-async def _until(reports: AsyncGenerator[CycleReport, None], lasts_seconds: float | None) -> AsyncIterator[CycleReport]:
+async def _until(
+    reports: AsyncGenerator[CycleReport, None], lasts_seconds: float | None
+) -> AsyncGenerator[CycleReport, None]:
     """The reports of the next so many seconds (None: all), then closes their source."""
     now = asyncio.get_running_loop().time
     ends_at = now() + lasts_seconds if lasts_seconds is not None else None

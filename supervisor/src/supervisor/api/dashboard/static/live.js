@@ -135,7 +135,7 @@ export function install() {
   setInterval(() => {
     const age = Date.now() - lastAt;
     if (!lastAt) pulse("wait", "connecting");
-    else if (age > Math.max(3 * cycleMs, 6000)) pulse("stale", `no news for ${format.duration(age / 1000)}`);
+    else if (age > Math.max(3 * cycleMs, 3000)) pulse("stale", `no news for ${format.duration(age / 1000)}`);
     else pulse("live", "live");
   }, 1000);
   setInterval(() => format.localTimes(document), 5000);
