@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.fixtures.docker_guard_fakes import WEB_1, FakeDocker, Guard, clone_of, fill, start_guard, stop_guard
+from tests.fixtures.docker_guard_fakes import WEB_1, FakeDocker, Guard, clone_of, fill, guard_in_thread
 
 
 @pytest.fixture(scope="module")
@@ -16,9 +16,8 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[FakeDock
     docker = FakeDocker(folder / "docker.sock")
     fill(docker)
     docker.start()
-    guard = start_guard(folder, docker.socket)
-    yield docker, guard
-    stop_guard(guard)
+    with guard_in_thread(folder, docker) as guard:
+        yield docker, guard
     docker.stop()
 
 

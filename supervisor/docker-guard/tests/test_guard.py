@@ -1,4 +1,4 @@
-"""What goes through, what does not, and what the book says of it: the guard as a process, in front of a fake Docker."""
+"""What goes through, what does not, and what the book says of it: a guard in front of a fake Docker."""
 
 from __future__ import annotations
 
@@ -15,6 +15,8 @@ from typing import Any
 
 import pytest
 
+from docker_guard import wire
+from docker_guard.daemon import Daemon, DaemonAway, Forward
 from tests.fixtures.docker_guard_fakes import (
     DB_1,
     FOREIGN,
@@ -27,9 +29,10 @@ from tests.fixtures.docker_guard_fakes import (
     WEB_2,
     FakeDocker,
     Guard,
+    environment_of,
     fill,
-    start_guard,
-    stop_guard,
+    guard_in_thread,
+    guard_process,
 )
 
 OWN_LABEL = "com.docker.compose.project=shop"
@@ -286,18 +289,19 @@ def test_what_is_not_plain_http_is_refused(docker: FakeDocker, guard: Guard, raw
     assert docker.seen == []
 
 
-def test_a_large_body_is_refused_before_it_is_read(docker: FakeDocker, guard: Guard) -> None:
-    before = _resident_bytes(guard)
+def test_a_large_body_is_refused_before_it_is_read(tmp_path: Path, docker: FakeDocker) -> None:
     body = b'{"Image": "' + b"a" * 10_000_000 + b'"}'
     head = f"POST /v1.41/containers/create?name=shop-web-3 HTTP/1.1\r\nHost: x\r\nContent-Length: {len(body)}\r\n\r\n"
-    assert guard.say(head.encode() + body)[0] == 413
-    assert guard.say(head.encode())[0] == 413  # although not a byte of it was sent
+    with guard_process(tmp_path, docker) as (guard, process):
+        before = _resident_bytes(process.pid)
+        assert guard.say(head.encode() + body)[0] == 413
+        assert guard.say(head.encode())[0] == 413  # although not a byte of it was sent
+        assert _resident_bytes(process.pid) < before + 2_000_000
     assert docker.seen == []
-    assert _resident_bytes(guard) < before + 2_000_000
 
 
-def _resident_bytes(guard: Guard) -> int:
-    status = Path(f"/proc/{guard.process.pid}/status").read_text(encoding="ascii")
+def _resident_bytes(pid: int) -> int:
+    status = Path(f"/proc/{pid}/status").read_text(encoding="ascii")
     return 1024 * int(status.partition("VmRSS:")[2].split()[0])
 
 
@@ -309,6 +313,27 @@ def test_half_a_request_changes_nothing(docker: FakeDocker, guard: Guard, body: 
     for raw in (START, START + b"Host: x\r\n", head.encode() + content[:-1]):
         assert guard.say(raw) == (0, None)
     assert docker.seen == []
+
+
+def test_a_request_that_dawdles_is_given_up(guard: Guard, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(wire, "ARRIVAL_SECONDS", 0.1)
+    with socket.socket(socket.AF_UNIX) as client:
+        client.settimeout(5)
+        client.connect(str(guard.full))
+        client.sendall(PING)
+        assert client.recv(1000).startswith(b"HTTP/1.1 408 ")
+
+
+def test_a_silent_connection_is_closed(guard: Guard, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(wire, "IDLE_SECONDS", 0.1)
+    with socket.socket(socket.AF_UNIX) as client:
+        client.settimeout(5)
+        client.connect(str(guard.full))
+        client.sendall(PING + b"\r\n")
+        answer = b""
+        while piece := client.recv(1000):
+            answer += piece
+        assert answer.startswith(b"HTTP/1.1 200 ")
 
 
 def test_a_body_ends_where_its_length_says(docker: FakeDocker, guard: Guard) -> None:
@@ -337,9 +362,8 @@ def _all_of(guard: Guard, raw: bytes) -> bytes:
 @pytest.fixture
 def fresh_guard(tmp_path: Path, docker: FakeDocker) -> Iterator[Guard]:
     """One that has not refused so much already that it writes no more of it down."""
-    guard = start_guard(tmp_path, docker.socket)
-    yield guard
-    stop_guard(guard)
+    with guard_in_thread(tmp_path, docker) as guard:
+        yield guard
 
 
 def test_changes_and_refusals_are_in_the_book_with_their_cause(docker: FakeDocker, fresh_guard: Guard) -> None:
@@ -396,10 +420,10 @@ def _eventually(condition: Any, seconds: float = 5.0) -> None:
         time.sleep(0.02)
 
 
-def _check(guard: Guard) -> tuple[int, str]:
+def _check(docker: FakeDocker) -> tuple[int, str]:
     done = subprocess.run(
         [sys.executable, "-m", "docker_guard", "check"],
-        env=guard.environment,
+        env=environment_of(docker.socket.parent, docker),
         check=False,
         capture_output=True,
         text=True,
@@ -409,7 +433,7 @@ def _check(guard: Guard) -> tuple[int, str]:
 
 
 def test_the_guard_outlives_docker(docker: FakeDocker, guard: Guard) -> None:
-    assert _check(guard) == (0, "")
+    assert _check(docker) == (0, "")
     docker.stop()
     try:
         status, answer = guard.ask("GET", f"/v1.41/containers/{WEB_1}/stats?stream=0&one-shot=1")
@@ -418,13 +442,35 @@ def test_the_guard_outlives_docker(docker: FakeDocker, guard: Guard) -> None:
         newest = guard.audit()["newest"]
         assert guard.ask("POST", f"/v1.41/containers/{WEB_1}/start")[0] == 502
         assert guard.audit(after=newest)["entries"][0]["verdict"] == "failed"
-        code, said = _check(guard)
+        code, said = _check(docker)
         assert code == 1
         assert "502" in said
     finally:
         docker.start()
     assert guard.ask("GET", f"/v1.41/containers/{WEB_1}/stats?stream=0&one-shot=1")[0] == 200
-    assert _check(guard) == (0, "")
+    assert _check(docker) == (0, "")
+
+
+async def test_docker_that_does_not_answer_is_away(own_docker: FakeDocker) -> None:
+    own_docker.delay_seconds = 1.0
+    daemon = Daemon(own_docker.socket)
+    start = Forward(method="POST", path=f"/v1.41/containers/{WEB_1}/start", answer_seconds=0.1)
+    with pytest.raises(DaemonAway, match="does not answer"):
+        async with daemon.ask(start):
+            pass
+    daemon.close()
+
+
+def test_an_answer_that_breaks_off_is_not_passed_on_as_whole(docker: FakeDocker, guard: Guard) -> None:
+    docker.is_breaking_off = True
+    try:
+        assert guard.ask("GET", f"/v1.41/containers/{WEB_1[:12]}/json")[0] == 502  # the guard's own question
+        answer = _all_of(guard, PING.replace(b"_ping", b"version") + b"\r\n")
+    finally:
+        docker.is_breaking_off = False
+    head, _, body = answer.partition(b"\r\n\r\n")
+    [length] = [int(line.split(b":")[1]) for line in head.lower().split(b"\r\n") if line.startswith(b"content-length")]
+    assert len(body) < length
 
 
 def test_a_change_is_never_sent_twice(docker: FakeDocker, guard: Guard) -> None:
@@ -468,26 +514,54 @@ def test_too_many_connections_are_turned_away(guard: Guard) -> None:
     _eventually(lambda: guard.ask("GET", "/_ping")[0] == 200)
 
 
-def test_sigterm_ends_it_cleanly(tmp_path: Path) -> None:
+@pytest.fixture
+def own_docker(tmp_path: Path) -> Iterator[FakeDocker]:
     docker = FakeDocker(tmp_path / "docker.sock")
     fill(docker)
     docker.start()
-    guard = start_guard(tmp_path, docker.socket)
-    try:
+    yield docker
+    docker.stop()
+
+
+def test_sigterm_ends_it_cleanly(tmp_path: Path, own_docker: FakeDocker) -> None:
+    with guard_process(tmp_path, own_docker) as (guard, process), socket.socket(socket.AF_UNIX) as waiting:
         for path in (guard.full, guard.read):
             assert stat.S_IMODE(path.stat().st_mode) == 0o660
-        with socket.socket(socket.AF_UNIX) as waiting:
-            waiting.connect(str(guard.full))
-            waiting.sendall(b"GET /_p")
-            assert stop_guard(guard) == 0
+        waiting.connect(str(guard.full))
+        waiting.sendall(b"GET /_p")
+        assert guard.ask("POST", f"/v1.41/containers/{WEB_1}/start")[0] == 204
+        process.terminate()
+        assert process.wait(timeout=15) == 0
+        assert process.stdout is not None
+        lines = [json.loads(line) for line in process.stdout]
+        assert [line["event"] for line in lines] == ["call", "stopped"]
+        assert lines[0]["cause"] == "a test"
         assert not guard.full.exists()
         assert not guard.read.exists()
-        guard.full.touch()  # what a killed guard leaves behind
-        again = start_guard(tmp_path, docker.socket)
-        assert again.ask("GET", "/_ping")[0] == 200
-        assert stop_guard(again) == 0
-    finally:
-        docker.stop()
+
+
+def test_a_socket_that_a_killed_guard_left_is_taken_over(tmp_path: Path, own_docker: FakeDocker) -> None:
+    with guard_process(tmp_path, own_docker) as (guard, process):
+        process.kill()
+        process.wait(timeout=5)
+        assert guard.full.exists()
+    with guard_process(tmp_path, own_docker) as (guard, _):
+        assert guard.ask("GET", "/_ping")[0] == 200
+
+
+def test_a_change_in_hand_is_finished_before_it_ends(tmp_path: Path, own_docker: FakeDocker) -> None:
+    own_docker.delay_seconds = 1.0
+    answers: list[int] = []
+    with guard_process(tmp_path, own_docker) as (guard, process):
+        asking = threading.Thread(
+            target=lambda: answers.append(guard.ask("POST", f"/v1.41/containers/{WEB_1}/stop?t=10")[0])
+        )
+        asking.start()
+        _eventually(lambda: bool(own_docker.changes()))
+        process.terminate()
+        assert process.wait(timeout=15) == 0
+        asking.join(10)
+    assert answers == [204]
 
 
 @pytest.mark.parametrize("project", ["", "Shop", "shop,bank", "-shop", "shop\n"])

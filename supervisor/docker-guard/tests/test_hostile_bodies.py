@@ -426,6 +426,16 @@ def test_without_a_running_replica_there_is_no_template(docker: FakeDocker, guar
     assert "docker-guard: " in answer["message"]
 
 
+def test_nothing_is_left_to_an_image_that_is_gone(docker: FakeDocker, guard: Guard, body: Body) -> None:
+    body["Image"], body["Labels"]["com.docker.compose.image"] = "shop/web:v2", NEW_IMAGE
+    del docker.images[0]  # by force: the replicas still run
+    assert guard.ask("POST", CREATE, body)[0] == 201
+    docker.seen.clear()
+    del body["WorkingDir"]
+    assert guard.ask("POST", CREATE, body)[0] == 403
+    assert docker.changes() == []
+
+
 def test_a_one_off_is_no_template(docker: FakeDocker, guard: Guard) -> None:
     docker.containers[WEB_1]["HostConfig"]["Privileged"] = docker.containers[WEB_2]["HostConfig"]["Privileged"] = True
     body = clone_of(docker.containers[WEB_1], 3)

@@ -25,9 +25,9 @@ def main(arguments: list[str]) -> int:
         return 2
     import asyncio
 
-    from docker_guard.serve import serve
+    from docker_guard.serve import run
 
-    asyncio.run(serve(settings))
+    asyncio.run(run(settings))
     return 0
 
 

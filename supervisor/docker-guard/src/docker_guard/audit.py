@@ -7,7 +7,6 @@ that nobody can drown the book or fill the disk; how many were left out stands i
 from __future__ import annotations
 
 import json
-import sys
 import time
 from collections import Counter, deque
 from dataclasses import asdict, dataclass
@@ -45,7 +44,7 @@ class Entry:
 class Audit:
     """Counts and entries since the guard started."""
 
-    def __init__(self, out: TextIO = sys.stdout) -> None:
+    def __init__(self, out: TextIO) -> None:
         self._out = out
         self._entries: deque[dict[str, Any]] = deque(maxlen=KEPT_ENTRIES)
         self._newest = 0

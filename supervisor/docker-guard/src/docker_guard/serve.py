@@ -1,10 +1,11 @@
-"""Puts the guard together and runs it until SIGTERM or SIGINT. Called by __main__."""
+"""Puts the guard together and runs it until it is told to stop. Called by __main__."""
 
 from __future__ import annotations
 
 import asyncio
 import os
 import signal
+import sys
 
 from docker_guard.audit import Audit
 from docker_guard.daemon import Daemon
@@ -17,14 +18,19 @@ from docker_guard.settings import GuardSettings
 SOCKET_UMASK = 0o117  # sockets are made rw-rw----
 
 
-async def serve(settings: GuardSettings) -> None:
-    """Both listeners, until a signal; then what is in hand is finished first."""
+async def run(settings: GuardSettings) -> None:
+    """Until SIGTERM or SIGINT."""
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
     os.umask(SOCKET_UMASK)
-    audit, daemon = Audit(), Daemon(settings.docker_socket)
+    await serve(settings, Audit(sys.stdout), stop)
+
+
+async def serve(settings: GuardSettings, audit: Audit, stop: asyncio.Event) -> None:
+    """Both listeners, until `stop` is set; then changes in hand are finished first."""
+    daemon = Daemon(settings.docker_socket)
     gate = Gate(Project(settings.project, daemon), audit)
     doors = [
         Door(Listener.FULL, settings.full_socket, gate, daemon, audit),
