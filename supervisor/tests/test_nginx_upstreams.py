@@ -75,6 +75,13 @@ async def test_a_list_is_in_force_when_its_generation_is_answered(nginx: NginxDo
     ]
 
 
+async def test_equals_are_chosen_by_their_connections_and_weights_are_shares_in_turn() -> None:
+    equals = [ONE, Member(replica_id="ccc", address="172.20.0.7:8000")]
+    assert nginx_files.server_lines(equals).splitlines()[0] == "least_conn;"
+    assert "least_conn" not in nginx_files.server_lines([ONE, TWO])
+    assert nginx_files.server_lines([]) == ""
+
+
 async def test_other_services_keep_their_lists(balancer: NginxUpstreams) -> None:
     await balancer.set_members({"backend": [ONE]}, cause="ready")
     await balancer.set_members({"frontend": [TWO]}, cause="ready")

@@ -23,7 +23,6 @@ def test_upstreams_are_the_scaled_services_by_their_own_names(configuration: str
         # The supervisor's list, which may be absent or empty, and the net below it.
         assert f"include /etc/nginx/upstreams/{name}.servers*;" in upstreams[name]
         assert f"server {name}:8000 resolve max_fails=0 backup;" in upstreams[name]
-        assert "least_conn;" in upstreams[name]
     assert "server supervisor:8090 resolve" in upstreams["supervisor"]
 
 

@@ -1,6 +1,6 @@
 """The files that NGINX reads from the upstreams folder: how they are written, and read back after a restart.
 
-    <service>.servers   one `server` line a member, with the replica's id as a comment
+    <service>.servers   one `server` line a member, with the replica's id as a comment, and how they take turns
     access_log.conf     where NGINX tells us what became of each attempt
     generation.conf     the number that NGINX answers once it runs with all of the above; written last
 
@@ -64,11 +64,17 @@ def write(folder: Path, wanted: Written, present: Written) -> None:
         _replace(folder / GENERATION_FILE, f'return 200 "{wanted.generation}\\n";\n')
 
 
-def server_lines(members: Iterable[Member]) -> str:
-    return "".join(
-        _SERVER_LINE.format(address=member.address, weight=member.weight, replica_id=member.replica_id) + "\n"
+def server_lines(members: Sequence[Member]) -> str:
+    """Least connections among equals. Where weights differ they are shares of the requests, taken in turn: by
+    connections a canary would get more the faster it answers, and a broken one is the fastest.
+    """
+    lines = [
+        _SERVER_LINE.format(address=member.address, weight=member.weight, replica_id=member.replica_id)
         for member in members
-    )
+    ]
+    if len({member.weight for member in members}) == 1:
+        lines.insert(0, "least_conn;")
+    return "".join(f"{line}\n" for line in lines)
 
 
 def access_log_line(address: str) -> str:

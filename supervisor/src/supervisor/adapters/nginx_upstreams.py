@@ -65,7 +65,6 @@ class NginxUpstreams:
         """Look at the files and ask NGINX. A generation of ours that is overdue is reloaded again."""
         written = await asyncio.to_thread(nginx_files.read, self._folder)
         self._remember(written)
-        self._log.trust(frozenset(self._nginx.addresses()))
         self._applied = await self._ask_settled()
         problem = self._problem(written)
         is_wrong = bool(problem) or self._log_address() not in ("", written.log_address)
@@ -172,6 +171,7 @@ class NginxUpstreams:
     async def _ask(self) -> int | None:
         """Ask the address that answered last, else all: of NGINX's networks we share only some."""
         addresses = list(self._nginx.addresses())
+        self._log.trust(frozenset(addresses))
         if self._address in addresses and (generation := await self._ask_at(self._address)) is not None:
             return generation
         answers = await asyncio.gather(*(self._ask_at(address) for address in addresses))
