@@ -140,11 +140,12 @@ def test_total_metric_does_not_multiply_by_the_replicas(queue: float, desired: i
 
 
 def test_largest_valid_metric_wins() -> None:
-    verdict = decided(cpu=0.5, metrics=(CPU, P95), readings={"p95": MetricReading(at=NOW, value=0.6)})
+    verdict = decided(cpu=0.3, metrics=(CPU, P95), readings={"p95": MetricReading(at=NOW, value=0.6)})
     assert verdict.desired == 6
     assert verdict.cause is Cause.METRIC_ABOVE_TARGET
     assert "p95 is 0.6 against a target of 0.4" in verdict.why
     assert [reason.inputs["metric"] for reason in verdict.reasons] == ["cpu", "p95"]
+    assert [reason.is_for for reason in verdict.reasons] == [False, True]
     assert verdict.reasons[1].inputs == {
         "metric": "p95", "value": 0.6, "target": 0.4, "asked": 6, "base": 4, "ready": 4,
     }  # fmt: skip
@@ -263,6 +264,7 @@ def test_one_invalid_metric_forbids_down_but_not_up(reading: MetricReading | Non
     down = decided(cpu=0.1, metrics=(CPU, P95), readings=readings, memory=watched(4, wish=1))
     assert down.desired == 4
     assert Hold.NO_DATA in holds(down)
+    assert down.memory.recommendations[-1].replicas == 4  # so its return alone will take nothing away
     assert decided(cpu=0.8, metrics=(CPU, P95), readings=readings).desired == 7
     ignoring = replace(P95, fallback=Fallback.IGNORE)
     assert decided(cpu=0.1, metrics=(CPU, ignoring), readings=readings, memory=watched(4, wish=1)).desired == 3

@@ -279,7 +279,13 @@ def _finished(draft: _Draft, fleet: Fleet) -> ScaleRecommendation:
     return ScaleRecommendation(
         desired=draft.replicas,
         memory=replace(fleet.memory, desired=draft.replicas, ups=ups, downs=downs),
-        reasons=draft.reasons,
+        reasons=tuple(_as_argument(reason, draft.replicas - base) for reason in draft.reasons),
         cause=draft.cause,
         why=f"{moves}: {draft.said}",
     )
+
+
+def _as_argument(reason: Reason, change: int) -> Reason:
+    """A metric that asks for fewer is no argument for more."""
+    is_contrary = change > 0 and reason.cause is Cause.METRIC_BELOW_TARGET
+    return replace(reason, is_for=False) if is_contrary else reason

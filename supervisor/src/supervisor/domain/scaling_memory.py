@@ -4,7 +4,7 @@ Called by scaling.recommend.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import replace
 
 from supervisor.domain import rates
@@ -23,9 +23,14 @@ def without_expired(memory: ServiceMemory, now: float) -> ServiceMemory:
     return memory if pauses == memory.pauses else replace(memory, pauses=pauses)
 
 
-def remembering(fleet: Fleet, verdicts: Iterable[MetricVerdict], wish: int) -> ServiceMemory:
-    """The memory with this cycle's wish and load, and with the panic that they begin or prolong."""
+def remembering(fleet: Fleet, verdicts: Sequence[MetricVerdict], wish: int) -> ServiceMemory:
+    """The memory with this cycle's wish and load, and with the panic that they begin or prolong.
+
+    While a metric is silent it may want all that there is: its first value afterwards takes nothing away by itself.
+    """
     memory, scale, now = fleet.memory, fleet.scale, fleet.snapshot.at
+    if any(verdict.forbids_down for verdict in verdicts):
+        wish = max(wish, fleet.base)
     newest = Recommendation(at=now, replicas=min(max(wish, scale.min), scale.max))
     wishes = rates.remembered_wishes(memory.recommendations, newest, scale.stabilisation_seconds)
     memory = replace(memory, recommendations=wishes)
