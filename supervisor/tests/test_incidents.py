@@ -214,9 +214,9 @@ def test_a_crash_loop_is_one_incident_that_becomes_graver() -> None:
     world = World()
     world.look()
     for _ in range(5):
+        world.crash()
         world.change(state=ContainerState.RESTARTING, exit_code=1)
         world.look()
-        world.crash()
         world.change(state=ContainerState.RUNNING, exit_code=0)
         world.look(cycles=5)
     assert world.only.title == "modporter-backend-1 crashed 5 times."
@@ -228,15 +228,23 @@ def test_a_crash_loop_is_one_incident_that_becomes_graver() -> None:
     assert len(world.opened) == 1
 
 
-def test_the_restart_of_a_crash_that_was_seen_is_not_another_crash() -> None:
+def test_a_crash_is_counted_once_whenever_it_is_seen() -> None:
     world = World()
     world.look()
-    world.change(state=ContainerState.RESTARTING, exit_code=1)
-    world.look()
-    world.crash()
-    world.change(state=ContainerState.RUNNING, exit_code=0)
-    world.look()
-    assert sum("crashed" in text for text in world.texts()) == 1
+    running, restarting = ContainerState.RUNNING, ContainerState.RESTARTING
+    for state, count, crashes in (
+        (restarting, 1, 1),
+        (restarting, 1, 1),
+        (running, 1, 1),
+        (running, 2, 2),  # it was restarted between two looks
+        (restarting, 3, 3),
+        (running, 4, 4),  # restarted, crashed, and restarted
+        (restarting, 5, 5),
+        (restarting, 6, 6),
+    ):
+        world.change(state=state, restart_count=count)
+        world.look()
+        assert sum("crashed" in text for text in world.texts()) == crashes
 
 
 def test_a_hang_tells_what_was_done_about_it() -> None:

@@ -72,8 +72,8 @@ async def test_a_killed_replica(kept: Kept) -> None:
 
 async def test_a_replica_out_of_memory(kept: Kept) -> None:
     replica = kept.stage.replica("backend", 1)
-    replica.restart_delay = 3.0  # the small world forgets it as soon as the daemon has started it again
     kept.world.oom(replica)
+    replica.restart_at = kept.world.clock.now() + 3.0  # the small world forgets it as soon as it runs again
     await kept.stage.run(20)
     (incident,) = await kept.incidents()
     assert (incident.kind, incident.is_oom_killed) == ("oom", True)

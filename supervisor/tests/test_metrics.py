@@ -113,13 +113,15 @@ def test_restarts_and_ends_for_want_of_memory_are_counted_whoever_restarts(scrap
         {"restart_count": 4, "started_at": START},  # by the daemon
         {"restart_count": 0, "started_at": START + timedelta(minutes=1)},  # by somebody: the daemon's count is 0 again
         {"restart_count": 2, "started_at": START + timedelta(minutes=2), "is_oom_killed": True},
+        {"restart_count": 3},  # it has ended, and the daemon waits before it starts it again
+        {"restart_count": 3, "started_at": START + timedelta(minutes=3), "is_oom_killed": False},
         {"is_oom_killed": True},
-        {"restart_count": 3, "started_at": START + timedelta(minutes=3), "is_oom_killed": True},
+        {"restart_count": 4, "started_at": START + timedelta(minutes=4), "is_oom_killed": True},
     ):
         cycles.replicas[0] = replace(cycles.replicas[0], **changes)
         scrape.metrics.publish(cycles.next())
         seen.append((scrape("container_restarts_total", **of), scrape("container_oom_total", **of)))
-    assert seen == [(3, 0), (4, 0), (5, 0), (7, 1), (7, 1), (8, 2)]
+    assert seen == [(3, 0), (4, 0), (5, 0), (7, 1), (7, 1), (8, 1), (8, 2), (9, 3)]
 
 
 def test_actions_and_what_held_decisions_back_are_counted(scrape: Scrape) -> None:

@@ -92,29 +92,22 @@ class SupervisorMetrics:
 class _Lives:
     """Of one container: how often it was started again, and ended for want of memory, as counters that never fall."""
 
+    view: ReplicaView
     restarts: int
     ooms: int
-    restart_count: int
-    started_at: object
-    is_oom_killed: bool
+    coming: int = 0  # restarts that the daemon has counted, and not made yet
 
     @classmethod
     def first(cls, replica: ReplicaView) -> _Lives:
-        ooms = int(replica.is_oom_killed)
-        return cls(replica.restart_count, ooms, replica.restart_count, replica.started_at, replica.is_oom_killed)
+        return cls(replica, replica.restart_count, int(replica.is_oom_killed))
 
     def next(self, replica: ReplicaView) -> _Lives:
-        is_restarted = replica.started_at != self.started_at
         # The daemon counts its own restarts only, and begins anew when somebody else starts the container.
-        more = max(replica.restart_count - self.restart_count, int(is_restarted))
-        is_oom = replica.is_oom_killed and (is_restarted or not self.is_oom_killed)
-        return _Lives(
-            self.restarts + more,
-            self.ooms + int(is_oom),
-            replica.restart_count,
-            replica.started_at,
-            replica.is_oom_killed,
-        )
+        coming = self.coming + max(0, replica.restart_count - self.view.restart_count)
+        is_restarted = replica.started_at != self.view.started_at
+        is_oom = replica.is_oom_killed and (is_restarted or not self.view.is_oom_killed)
+        restarts = self.restarts + (max(1, coming) if is_restarted else 0)
+        return _Lives(replica, restarts, self.ooms + int(is_oom), 0 if is_restarted else coming)
 
 
 class _StateCollector(Collector):

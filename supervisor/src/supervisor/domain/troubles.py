@@ -63,7 +63,6 @@ class Seen:
     """What a replica looked like in the last complete cycle: a crash is a difference."""
 
     state: ContainerState
-    started_at: str
     restart_count: int
     is_oom_killed: bool
 
@@ -105,7 +104,6 @@ def remembered(past: Past, cycle: Observation) -> Past:
 def _look(replica: ReplicaView) -> Seen:
     return Seen(
         state=replica.state,
-        started_at=replica.started_at.isoformat() if replica.started_at else "",
         restart_count=replica.restart_count,
         is_oom_killed=replica.is_oom_killed,
     )
@@ -191,15 +189,12 @@ def _event(replica: ReplicaView, before: Seen) -> Trouble | None:
 
 
 def _crashed(replica: ReplicaView, before: Seen) -> bool:
-    """Whether it ended by itself since the last look. A crash that was seen as `restarting` is not counted again when
-    the daemon has restarted it."""
-    now = _look(replica)
-    if replica.state is ContainerState.RESTARTING:
-        return before.state is not ContainerState.RESTARTING or now.started_at != before.started_at
+    """Whether it ended by itself since the last look. The daemon counts a restart when the process ends, so that the
+    start itself, some time later, is no other one."""
     if replica.state in _ENDED:
         return before.state not in _ENDED and _is_dead(replica)
-    known = 1 if before.state is ContainerState.RESTARTING else 0
-    return now.restart_count - before.restart_count > known
+    is_new = replica.state is ContainerState.RESTARTING and before.state is not ContainerState.RESTARTING
+    return is_new or replica.restart_count > before.restart_count
 
 
 def _is_dead(replica: ReplicaView) -> bool:
