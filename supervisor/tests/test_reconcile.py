@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from structlog.testing import capture_logs
 
 from supervisor.domain.command import Deploy, Refusal, RestartOne, ScaleTo
 from supervisor.domain.decide import Decision
@@ -106,9 +107,13 @@ async def test_a_history_that_fails_in_every_way_stops_nothing_and_is_told() -> 
     stage = Stage()
     stage.loop = parts_of(stage, history=BrokenHistory(), sinks=(BrokenSink(),))
     stage.serve("backend", 2)
-    for _ in range(3):
-        stage.world.advance(1)
-        await stage.cycle()
+    with capture_logs() as told:  # and not written: the tracebacks are long
+        for _ in range(3):
+            stage.world.advance(1)
+            await stage.cycle()
+    assert {"memory_not_loaded", "memory_not_saved", "report_not_recorded", "report_not_published"} <= {
+        line["event"] for line in told
+    }
     await stage.command(ScaleTo(id="1", service="backend", by="token", replicas=3))
     assert stage.calls("start_replica") != []
     assert "could not be saved" in stage.reports[-1].history_problem
