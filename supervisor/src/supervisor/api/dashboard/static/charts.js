@@ -98,7 +98,7 @@ function options(figure, box, readout) {
           const value = at === null || at === undefined ? column.findLast((each) => each !== undefined) : column[at];
           return value === undefined ? undefined : `${figure.series.length > 1 ? `${label} ` : ""}${figure.as(value)}`;
         }).filter(Boolean);
-        const mark = chart.cursor.left >= 0 ? nearestMark(chart) : undefined;
+        const mark = chart.cursor.left >= 0 && box.matches(":hover") ? nearestMark(chart) : undefined;
         readout.textContent = mark ? mark.text : values.join(", ") || format.NONE;
         readout.classList.toggle("is-mark", Boolean(mark));
       }],
