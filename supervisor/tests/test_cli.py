@@ -358,9 +358,16 @@ def test_help_tells_the_exit_codes_of_every_command(capsys: pytest.CaptureFixtur
             main([*arguments, "--help"])
         assert ended.value.code == 0
         assert "exit codes:" in capsys.readouterr().out
+
+
+def test_simulate_is_mounted_with_its_own_options(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         main(["--help"])
     assert "simulate" in capsys.readouterr().out
+    with pytest.raises(SystemExit) as ended:
+        main(["simulate", "--help"])
+    assert ended.value.code == ends.OK
+    assert "--history" in capsys.readouterr().out
 
 
 def test_an_error_of_our_own_is_no_answer(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:

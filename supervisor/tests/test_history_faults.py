@@ -9,6 +9,7 @@ import sqlite3
 import subprocess
 import sys
 import textwrap
+import time
 from contextlib import closing
 from datetime import timedelta
 from pathlib import Path
@@ -246,10 +247,10 @@ async def test_a_disk_that_does_not_answer_holds_nobody_up(tmp_path: Path, monke
         assert not await history.save_memory(Memory(cycle=2))
         for _ in range(1_000):
             await history.record(cycles.next(started()))
-        assert asyncio.get_running_loop().time() - started_at < 3.0
+        assert asyncio.get_running_loop().time() - started_at < 20.0  # to wait for each would take 100 s
         assert "too slow" in history.problem
         other.execute("ROLLBACK")
-    for _ in range(100):
+    for _ in range(600):
         if await history.save_memory(Memory(cycle=3)):
             break
         await asyncio.sleep(0.05)
@@ -342,10 +343,9 @@ async def test_recording_a_hundred_containers_costs_little(tmp_path: Path) -> No
     history = begin(tmp_path, cycles)
     await history.record(cycles.next())
     reports = [cycles.next() for _ in range(20)]
-    loop = asyncio.get_running_loop()
-    begun = loop.time()
+    begun = time.process_time()  # of both threads, and of nobody else's
     for report in reports:
         await history.record(report)
         assert await history.save_memory(Memory(services={"backend": memory}))
-    assert (loop.time() - begun) / 20 < 0.1
+    assert (time.process_time() - begun) / 20 < 0.02
     await history.close()

@@ -222,8 +222,8 @@ def test_names_say_their_unit(scrape: Scrape) -> None:
 def test_a_hundred_containers_are_scraped_quickly(scrape: Scrape) -> None:
     cycles = Cycles(replicas=[replica(number, usage=usage(0), traffic=traffic(0)) for number in range(100)])
     report = cycles.next()
-    started_at = time.perf_counter()
+    began = time.process_time()
     for _ in range(5):
         scrape.metrics.publish(report)
         generate_latest(scrape.registry)
-    assert (time.perf_counter() - started_at) / 5 < 0.1
+    assert (time.process_time() - began) / 5 < 0.05
