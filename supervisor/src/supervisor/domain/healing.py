@@ -22,6 +22,8 @@ from supervisor.domain.scene import Scene
 from supervisor.domain.snapshot import ReplicaView
 
 QUARANTINE_MAX_SECONDS = 3600.0
+# Replicas that failed together do not recover in the same moment; the last of them is not at fault either.
+RECOVERY_SECONDS = 15.0
 _FLAPPING_WHILE = (Verdict.CRASHED, Verdict.STARTING, *sorted(BAD))
 _CAUSES = {
     Verdict.UNREADY: Cause.UNHEALTHY,
@@ -56,6 +58,8 @@ def healed(scene: Scene, *, spared: frozenset[str] = frozenset()) -> Healing:
         scene, flapping = _quarantined(scene, replica)
         reasons += flapping
     trouble = dependency_trouble(scene)
+    if trouble is not None:
+        scene = scene.with_memory(replace(scene.memory, dependency_at=scene.at))
     for replica in sorted(scene.staying, key=lambda r: scene.healths[r.id].verdict is not Verdict.HUNG):
         if replica.id in spared:
             continue
@@ -165,6 +169,8 @@ def _against(scene: Scene, replica: ReplicaView, why: str, trouble: DependencyTr
     is_hung = scene.healths[replica.id].verdict is Verdict.HUNG
     if trouble is not None and not trouble.is_trial_due:
         hold, text = Hold.DEPENDENCY, "restarting it would not help"
+    elif trouble is None and _has_just_recovered(scene):
+        hold, text = Hold.DEPENDENCY, f"all failed together a moment ago, and get {RECOVERY_SECONDS:g} s to recover"
     elif now < known.next_attempt_at:
         hold, text = Hold.BACK_OFF, f"the next restart is due in {known.next_attempt_at - now:.0f} s"
     elif not is_hung and ill_seconds < heal.unhealthy_seconds:
@@ -174,3 +180,8 @@ def _against(scene: Scene, replica: ReplicaView, why: str, trouble: DependencyTr
     else:
         return None
     return Reason(text=f"{why}; {text}", is_for=False, hold=hold)
+
+
+def _has_just_recovered(scene: Scene) -> bool:
+    at = scene.memory.dependency_at
+    return at is not None and scene.at - at < RECOVERY_SECONDS

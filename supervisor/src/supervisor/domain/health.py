@@ -15,6 +15,7 @@ from supervisor.domain.memory import ReplicaMemory, TrafficMark
 from supervisor.domain.policy import HealPolicy
 from supervisor.domain.snapshot import ContainerState, LoadView, ProbeView, ReplicaView, ReportedHealth
 
+ENDING_SECONDS = 90.0  # who says for longer that it is leaving does not leave
 VALID_SECONDS = 6.0  # three cycles: older readings say nothing
 # A replica that says it is ready while most of what it answers is an error, and the others' answers are not.
 LYING_WINDOW_SECONDS = 30.0
@@ -33,6 +34,7 @@ class Verdict(StrEnum):
     NEVER_READY = "never_ready"  # since this process was started, within its time
     CRASHED = "crashed"  # the daemon restarts it
     QUARANTINED = "quarantined"  # we keep it stopped for a while
+    ENDING = "ending"  # somebody asked it to end, and it finishes what it has
     STOPPED = "stopped"  # by a person, or by us on its way out
     FINISHED = "finished"  # ended, and is not meant to be restarted
     PAUSED = "paused"  # frozen by a person
@@ -43,7 +45,7 @@ class Verdict(StrEnum):
 # What healing may do something about.
 BAD = frozenset({Verdict.UNREADY, Verdict.HUNG, Verdict.LYING, Verdict.NEVER_READY})
 # What a person decided, or what is over: its place in the fleet stays as it is.
-LEFT_ALONE = frozenset({Verdict.STOPPED, Verdict.FINISHED, Verdict.PAUSED})
+LEFT_ALONE = frozenset({Verdict.ENDING, Verdict.STOPPED, Verdict.FINISHED, Verdict.PAUSED})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -117,6 +119,8 @@ def _judge_running(replica: ReplicaView, memory: ReplicaMemory, heal: HealPolicy
 def _judge_probe(probe: ProbeView, memory: ReplicaMemory, heal: HealPolicy, now: float) -> Health:
     if probe.is_ready:
         return Health(verdict=Verdict.READY)
+    if probe.is_draining and now - (memory.unready_since or now) < ENDING_SECONDS:
+        return Health(verdict=Verdict.ENDING, why="somebody asked it to end")
     what = "no answer in time" if probe.is_timeout else probe.detail or "it says that it is not ready"
     if not memory.was_ready:
         return _not_ready(memory, heal, now, Health(verdict=Verdict.STARTING, why=what))

@@ -136,6 +136,7 @@ class ServiceMemory:
     pauses: Mapping[str, float] = field(default_factory=dict)  # "in" | "out" | "all" -> until
     rollout: Rollout | None = None  # the running one, or the last
     pending_starts: Mapping[str, float] = field(default_factory=dict)  # clone name -> since; until it is seen
+    dependency_at: float | None = None  # when its replicas failed together for the last time
     down_since: float | None = None  # nothing runs, and others stopped it
 
 
