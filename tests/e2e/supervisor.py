@@ -72,24 +72,24 @@ class Supervisor:
         return httpx.get(f"{self.url}/readyz", timeout=5).status_code == 200
 
     def listed(self, name: str) -> set[str]:
-        """The ids of the replicas that NGINX sends requests to, as NGINX has confirmed it."""
-        return {replica["id"] for replica in self.service(name)["replicas"] if replica["is_listed"]}
+        """The short ids of the replicas that NGINX sends requests to, as NGINX has confirmed it."""
+        return {replica["id"] for replica in self.service(name)["replicas"].values() if replica["is_listed"]}
 
     def runs(self, image: str) -> bool:
         """Whether any replica was made from the image."""
-        return any(replica["image"] == image for replica in self.service("backend")["replicas"])
+        return any(replica["image"] == image for replica in self.service("backend")["replicas"].values())
 
     def rollout(self, service: str) -> dict[str, Any]:
-        newest: dict[str, Any] = self.get(f"/api/rollouts?service={service}")["items"][0]
+        newest: dict[str, Any] = self.get(f"/api/rollouts?service={service}")[0]
         return newest
 
     def newest_incident(self, service: str) -> dict[str, Any]:
-        newest: dict[str, Any] = self.get(f"/api/incidents?service={service}&limit=1")["items"][0]
+        newest: dict[str, Any] = self.get(f"/api/incidents?service={service}&limit=1")[0]
         return newest
 
     def sentences(self, service: str, limit: int = 50) -> list[str]:
         """The newest decisions of a service, as they are told."""
-        return [row["sentence"] for row in self.get(f"/api/decisions?service={service}&limit={limit}")["items"]]
+        return [row["sentence"] for row in self.get(f"/api/decisions?service={service}&limit={limit}")]
 
     # --- images -----------------------------------------------------------------------------------------------------
     def build(self, fault: str) -> str:
@@ -108,20 +108,27 @@ class Supervisor:
         assert answer.status_code == 202, answer.text
 
         def ended() -> dict[str, Any] | None:
-            newest: dict[str, Any] = self.get(f"/api/rollouts?service={service}")["items"][0]
+            newest: dict[str, Any] = self.get(f"/api/rollouts?service={service}")[0]
             return newest if newest["image"] == image and newest["phase"] in ("done", "rolled_back") else None
 
         return eventually(ended, within_seconds=within_seconds, every_seconds=0.5)  # type: ignore[return-value]
 
     @contextmanager
     def policies(self, changes: dict[str, Any]) -> Iterator[None]:
-        """Other policies inside the block; afterwards the file's again (null takes a change back)."""
+        """Other policies inside the block; afterwards those of before again."""
+        before = _those_of(changes, self.get("/api/policies"))
         self.patch_policies(changes)
         try:
             yield
         finally:
-            self.patch_policies(_nulls(changes))
+            self.patch_policies(before)
 
 
-def _nulls(changes: dict[str, Any]) -> dict[str, Any]:
-    return {key: _nulls(value) if isinstance(value, dict) else None for key, value in changes.items()}
+def _those_of(changes: dict[str, Any], values: dict[str, Any]) -> dict[str, Any]:
+    """The values in force of the keys that are about to change."""
+    return {
+        key: _those_of(change, values[key])
+        if isinstance(change, dict) and isinstance(values.get(key), dict)
+        else values.get(key)
+        for key, change in changes.items()
+    }

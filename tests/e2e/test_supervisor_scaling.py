@@ -26,7 +26,7 @@ def test_load_makes_the_backend_grow_and_its_end_makes_it_shrink(
     stack: Stack, supervisor: Supervisor, mod: Path
 ) -> None:
     # Two cores cannot carry real overload: a lower target makes the same load count as much.
-    eager = {"metrics": [{"name": "cpu", "kind": "cpu", "target": 0.02}], "max": 5, "min": 3}
+    eager = {"metrics": {"cpu": {"target": 0.02}}, "max": 5, "min": 3}
     supervisor.post("/api/services/backend/resume")
     with supervisor.policies({"services": {"backend": {"scale": QUICK | eager}}}):
         with supervised_traffic(stack, mod, rate=40) as load:

@@ -139,6 +139,7 @@ class ScaleKeys(TypedDict, total=False):
 class HealKeys(TypedDict, total=False):
     enabled: bool
     probe_path: Annotated[str, AfterValidator(_probe_path)]
+    live_path: Annotated[str, AfterValidator(_probe_path)]
     probe_port: Port
     probe_timeout_seconds: SomeSeconds
     probe_failures: AtLeastOne

@@ -94,6 +94,7 @@ class ProbeAnswer:
     is_ready: bool
     latency_seconds: float
     is_timeout: bool = False
+    is_draining: bool = False
     detail: str = ""
 
 

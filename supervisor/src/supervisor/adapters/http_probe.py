@@ -40,10 +40,11 @@ class HttpProbe:
     async def ready(self, address: str, path: str, timeout_seconds: float) -> ProbeAnswer:
         """200 is ready; everything else is not, and `detail` says what it was. Only silence is a timeout."""
         began = time.perf_counter()
-        is_ready = is_timeout = False
+        is_ready = is_timeout = is_draining = False
         try:
             answer = await _get(address, path, timeout_seconds)
             is_ready = answer.status == 200
+            is_draining = not is_ready and _is_draining(answer.body)
             detail = "" if is_ready else f"{answer.status}: {_shown(answer.body)}"
         except TimeoutError:
             is_timeout, detail = True, f"no answer within {timeout_seconds:g} s"
@@ -54,7 +55,13 @@ class HttpProbe:
         except _OddAnswerError as error:
             detail = str(error)
         latency = time.perf_counter() - began
-        return ProbeAnswer(is_ready=is_ready, latency_seconds=latency, is_timeout=is_timeout, detail=detail)
+        return ProbeAnswer(
+            is_ready=is_ready,
+            latency_seconds=latency,
+            is_timeout=is_timeout,
+            is_draining=is_draining,
+            detail=detail,
+        )
 
     async def load(self, address: str, balancer_addresses: frozenset[str]) -> LoadView | None:
         """What the replica says that it has in hand; None when it does not say, or says something else."""
@@ -78,6 +85,14 @@ class HttpProbe:
             RecursionError,
         ):
             return None
+
+
+def _is_draining(body: bytes) -> bool:
+    """Whether it says that it was asked to end (common.health answers so)."""
+    try:
+        return bool(json.loads(body)["status"] == "draining")
+    except (ValueError, LookupError, TypeError, RecursionError):
+        return False
 
 
 async def _get(address: str, path: str, timeout_seconds: float) -> _Answer:

@@ -69,7 +69,9 @@ def _is_down(scene: Scene, vanished: frozenset[str]) -> bool:
     """Whether nothing is left that somebody wants, and that is other people's doing."""
     if any(_is_wanted(r, scene) for r in scene.service.replicas):
         return False
-    is_stopped = any(scene.healths[r.id].verdict in LEFT_ALONE for r in scene.service.replicas)
+    leaving = _leaving(scene.memory)  # those that we stopped say nothing about people
+    others = [r for r in scene.service.replicas if r.id not in leaving]
+    is_stopped = any(scene.healths[r.id].verdict in LEFT_ALONE for r in others)
     return is_stopped or bool(vanished) or scene.memory.down_since is not None or not scene.service.replicas
 
 

@@ -83,6 +83,7 @@ class ScalePolicy:
 class HealPolicy:
     is_enabled: bool = True
     probe_path: str = ""  # empty: only the container's own health check counts
+    live_path: str = ""  # asked when probe_path is not answered in time: who answers here does not hang
     probe_port: int = 8000
     probe_timeout_seconds: float = 1.0
     probe_failures: int = 2

@@ -43,6 +43,7 @@ class ProbeView:
     failures: int
     latency_seconds: float
     is_timeout: bool = False  # nobody answered in time: a hang, where a refusal or a 503 is not
+    is_draining: bool = False  # it says that it was asked to end
     detail: str = ""
 
 

@@ -19,6 +19,7 @@ _WORDS = {
     Verdict.NEVER_READY: "never ready",
     Verdict.CRASHED: "crashed",
     Verdict.QUARANTINED: "in quarantine",
+    Verdict.ENDING: "asked to end by somebody",
     Verdict.STOPPED: "stopped by a person",
     Verdict.FINISHED: "ended",
     Verdict.PAUSED: "frozen by a person",

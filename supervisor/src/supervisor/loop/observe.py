@@ -207,6 +207,7 @@ def _targets(services: Mapping[str, ServiceView], policies: Policies) -> list[Ta
                     started_at=replica.started_at,
                     address=f"{ip}:{policy.heal.probe_port}",
                     path=policy.heal.probe_path,
+                    live_path=policy.heal.live_path,
                     timeout_seconds=policy.heal.probe_timeout_seconds,
                     failures=policy.heal.probe_failures,
                 )

@@ -2,15 +2,16 @@
 reconcile.
 
 A replica that stops answering is only noticed by asking, so while the loop runs they are asked every second, and one
-that did not answer in time is asked again at once with half a second: a hang is known after 2.5 seconds at most. A
-cycle takes what is fresh and does not wait for a replica that hangs.
+that did not answer in time is asked again at once with half a second: a hang is known after 2.5 seconds at most. The
+second question goes to the liveness path, because readiness may wait for a store that hangs: then the replica does not.
+A cycle takes what is fresh and does not wait for a replica that hangs.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 import structlog
@@ -33,6 +34,7 @@ class Target:
     started_at: datetime | None
     address: str  # ip:port
     path: str
+    live_path: str  # whoever answers here does not hang; empty: `path` is asked once more instead
     timeout_seconds: float
     failures: int  # in a row, that say that it is in trouble
 
@@ -108,14 +110,20 @@ class Probes:
             view = self._viewed(answer, before)
             if answer.is_timeout and before is not None and before.is_ready:
                 watched.view = view
-                answer = await self._answer(watched.target, SUSPECT_TIMEOUT_SECONDS)
-                view = self._viewed(answer, view)
+                view = self._viewed(await self._second_answer(watched.target, answer), view)
             watched.view = view
             if self._on_change is not None and _is_news(before, view, watched.target.failures):
                 self._on_change()
         except Exception:
             # A fault of ours says nothing about the replica: what was known of it stays, and grows old.
             log.exception("probe_failed", address=watched.target.address)
+
+    async def _second_answer(self, target: Target, first: ProbeAnswer) -> ProbeAnswer:
+        path = target.live_path or target.path
+        second = await self._answer(replace(target, path=path), SUSPECT_TIMEOUT_SECONDS)
+        if second.is_ready and path != target.path:
+            return replace(first, is_timeout=False, detail=f"{target.path} does not answer in time, {path} does")
+        return second
 
     async def _answer(self, target: Target, timeout_seconds: float) -> ProbeAnswer:
         try:
@@ -130,6 +138,7 @@ class Probes:
             failures=0 if answer.is_ready else 1 + (before.failures if before else 0),
             latency_seconds=answer.latency_seconds,
             is_timeout=answer.is_timeout,
+            is_draining=answer.is_draining,
             detail=answer.detail,
         )
 
