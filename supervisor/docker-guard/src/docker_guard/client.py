@@ -7,6 +7,7 @@ import contextlib
 import json
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from http import HTTPStatus
 
 import h11
 
@@ -18,6 +19,7 @@ PASSED_HEADERS = frozenset(
     {b"api-version", b"content-length", b"content-type", b"docker-experimental", b"ostype", b"server"}
 )
 OK = 200
+REASONS = {status.value: status.phrase.encode() for status in HTTPStatus}
 
 Headers = Iterable[tuple[bytes, bytes]]
 Change = Callable[[bytes], bytes]
@@ -75,7 +77,7 @@ class Client:
 
     async def _begin(self, status: int, headers: Headers) -> None:
         self.status = status
-        await self._write(h11.Response(status_code=status, headers=list(headers)))
+        await self._write(h11.Response(status_code=status, headers=list(headers), reason=REASONS.get(status, b"")))
 
     async def _write(self, event: h11.Response | h11.Data | h11.EndOfMessage) -> None:
         data = self.exchange.send(event)
