@@ -101,7 +101,7 @@ async def test_where_each_value_comes_from(stage: Stage) -> None:
     assert rows["scale.metrics.cpu.target"] == ("0.7", "policies.yml, line 10")
     assert rows["scale.metrics.cpu.fallback"] == ("hold", "built in")
     assert rows["heal.min_ready"] == ("2", "policies.yml, line 11")
-    assert rows["drain.timeout_seconds"] == ("60.0", "built in")
+    assert rows["drain.timeout_seconds"] == ("60", "built in")
 
 
 def _rows(page: str) -> list[tuple[str, tuple[str, str]]]:

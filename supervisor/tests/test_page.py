@@ -259,7 +259,7 @@ async def test_the_public_view_does_not_claim_what_it_does_not_know(stage: Stage
 
 # --- words for numbers ----------------------------------------------------------------------------------------------
 def test_numbers_read_as_people_write_them() -> None:
-    assert [percent(value) for value in (None, 0.004, 0.416)] == ["\N{EN DASH}", "0 %", "42 %"]
+    assert [percent(value) for value in (None, 0.004, 0.125)] == ["\N{EN DASH}", "0 %", "13 %"]
     assert [rate(value) for value in (0.42, 12.3, 3439.0)] == ["0.4", "12", "3,439"]
     assert [duration(value) for value in (0.083, 1.44, 59.0, 61.0, 7300.0, 200_000.0)] == [
         "83 ms",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from datetime import UTC, datetime
 from urllib.parse import quote
@@ -12,15 +13,20 @@ NONE = "\N{EN DASH}"
 _AGES = ((86_400, "d"), (3_600, "h"), (60, "min"))
 
 
+def _whole(value: float) -> int:
+    """Half goes up, as in the browser; Python's own rounding goes to the even number."""
+    return math.floor(value + 0.5)
+
+
 def percent(ratio: float | None) -> str:
-    return NONE if ratio is None else f"{ratio * 100:.0f} %"
+    return NONE if ratio is None else f"{_whole(ratio * 100)} %"
 
 
 def rate(per_second: float | None) -> str:
     """Requests per second: 0.4, 12, 1,240."""
     if per_second is None:
         return NONE
-    return f"{per_second:.1f}" if per_second < 10 else f"{per_second:,.0f}"
+    return f"{per_second:.1f}" if per_second < 10 else f"{_whole(per_second):,}"
 
 
 def duration(seconds: float | None) -> str:
@@ -28,11 +34,11 @@ def duration(seconds: float | None) -> str:
     if seconds is None:
         return NONE
     if seconds < 1:
-        return f"{seconds * 1000:.0f} ms"
+        return f"{_whole(seconds * 1000)} ms"
     if seconds < 60:
-        return f"{seconds:.1f} s" if seconds < 10 else f"{seconds:.0f} s"
+        return f"{seconds:.1f} s" if seconds < 10 else f"{_whole(seconds)} s"
     length, unit = next(pair for pair in _AGES if seconds >= pair[0])
-    return f"{seconds / length:.0f} {unit}"
+    return f"{_whole(seconds / length)} {unit}"
 
 
 def size(size_bytes: float | None) -> str:
@@ -40,7 +46,7 @@ def size(size_bytes: float | None) -> str:
     if size_bytes is None:
         return NONE
     if size_bytes < 1e9:
-        return f"{size_bytes / 1e6:.0f} MB"
+        return f"{_whole(size_bytes / 1e6)} MB"
     return f"{size_bytes / 1e9:.1f} GB"
 
 

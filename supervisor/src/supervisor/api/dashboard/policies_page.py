@@ -65,12 +65,12 @@ async def policies(
     )
 
 
-def tunable(policy: ServicePolicy) -> list[tuple[str, str, Any]]:
+def tunable(policy: ServicePolicy) -> list[tuple[str, str, str]]:
     """(key, words, value) of the form's fields: limits and times of scaling, and the target of each metric."""
     form = form_of(policy)
-    fields = [(".".join(path), path[-1].replace("_", " "), form[path[0]][path[1]]) for path in TUNABLE]
+    fields = [(".".join(path), path[-1].replace("_", " "), _shown(form[path[0]][path[1]])) for path in TUNABLE]
     targets = [
-        (f"scale.metrics.{metric.name}.target", f"target of {metric.name.replace('_', ' ')}", metric.target)
+        (f"scale.metrics.{metric.name}.target", f"target of {metric.name.replace('_', ' ')}", _shown(metric.target))
         for metric in policy.scale.metrics
     ]
     return fields + targets
@@ -134,4 +134,6 @@ def _leaves(tree: Mapping[str, Any], path: Path = ()) -> Iterator[tuple[Path, An
 def _shown(value: Any) -> str:
     if isinstance(value, bool):
         return "true" if value else "false"
-    return ", ".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
+    if isinstance(value, list | tuple):
+        return ", ".join(map(_shown, value))
+    return f"{value:.10g}" if isinstance(value, float) else str(value)

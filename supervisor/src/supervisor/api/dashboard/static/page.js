@@ -10,5 +10,6 @@ keys.install();
 actions.install();
 live.install();
 format.localTimes(document);
+document.querySelector(".site-nav [aria-current]")?.scrollIntoView({ inline: "center", block: "nearest" }); // on a phone
 
 for (const box of document.querySelectorAll("[data-submit]")) box.addEventListener("change", () => box.form.requestSubmit());
