@@ -236,6 +236,51 @@ async def test_a_single_database_is_restarted_and_never_cloned_or_removed() -> N
     assert stage.names("postgres") == ["postgres-1"]
 
 
+async def test_a_replica_whose_network_parent_is_gone_is_made_anew() -> None:
+    stage = await three_backends(rate=0.0)
+    stage.replica("backend", 2).network_parent = "a container that is gone"
+    assert await stage.run(60, until=lambda: stage.is_whole("backend", 3) and "backend-2" not in stage.names("backend"))
+    assert stage.calls("start_replica") == ["backend-4"]
+    assert [cause.split()[1] for method, _, cause in stage.runtime.calls if method == "remove"] == [
+        "network_parent_changed:"
+    ]
+
+
+async def test_a_database_whose_network_parent_was_started_anew_is_restarted_once() -> None:
+    stage = Stage()
+    stage.serve("proxy", 1, ServicePolicy(service="proxy"))
+    stage.serve("postgres", 1, ServicePolicy(service="postgres"))
+    await stage.run(10)
+    parent = stage.replica("proxy", 1)
+    stage.replica("postgres", 1).network_parent = parent.id
+    stage.world.kill(parent)
+    await stage.run(60)
+    assert stage.calls("signal_TERM") == stage.calls("start_stopped") == ["postgres-1"]
+
+
+async def test_a_full_host_gets_no_replacement_and_the_restart_goes_on() -> None:
+    stage = await three_backends(rate=0.0)
+    stage.host.memory_available_ratio = 0.2
+    stage.replica("backend", 2).is_hung = True
+    assert await stage.run(60, until=lambda: stage.is_whole("backend", 3))
+    assert stage.calls("start_replica") == []
+    held = [reason.hold for report in stage.reports for reason in report.plan.verdicts["backend"].reasons]
+    assert "host_saturated" in held
+
+
+async def test_being_unwell_for_less_than_the_policy_says_is_waited_out() -> None:
+    stage = Stage()
+    patient = replace(balanced("backend", least=3), heal=HealPolicy(probe_path="/health/ready", unhealthy_seconds=30))
+    stage.serve("backend", 3, patient)
+    await stage.run(15)
+    stage.replica("backend", 1).is_unready = True
+    await stage.run(25)
+    assert stage.calls("signal_TERM") == []
+    assert "modporter-backend-1" not in stage.listed("backend")
+    await stage.run(25)
+    assert stage.calls("signal_TERM") == ["backend-1"]
+
+
 async def test_docker_being_away_for_half_a_minute_changes_nothing() -> None:
     stage = await three_backends()
     stage.runtime.is_away = True

@@ -194,8 +194,7 @@ def _rolled_out(draft: _Draft) -> _Draft:
 
 
 def _healed_and_scaled(draft: _Draft, desired_before: int | None) -> _Draft:
-    new_ids = frozenset(_new_ids(draft.scene) if draft.is_owned else ())
-    healed = healing.healed(draft.scene, spared=new_ids)
+    healed = healing.healed(draft.scene, is_rollout=draft.is_owned)
     draft = draft.after(healed.scene, (), healed.reasons)
     if draft.is_owned:
         return draft
@@ -208,11 +207,6 @@ def _healed_and_scaled(draft: _Draft, desired_before: int | None) -> _Draft:
         draft, wish = _scaled(draft, desired_before)
     staffed = staffing.staffed(draft.scene, wish, has_dependency_trouble=healed.trouble is not None)
     return draft.after(staffed.scene, staffed.actions, staffed.reasons)
-
-
-def _new_ids(scene: Scene) -> tuple[str, ...]:
-    image_id = scene.memory.rollout.image_id if scene.memory.rollout else ""
-    return tuple(r.id for r in scene.service.replicas if r.image_id == image_id)
 
 
 def _scaled(draft: _Draft, desired_before: int | None) -> tuple[_Draft, Wish]:
@@ -263,7 +257,7 @@ def _blind(snapshot: Snapshot, memory: Memory, commands: tuple[Command, ...]) ->
     why = "; ".join(snapshot.problems) or "Docker does not answer"
     text = f"not known now ({why}): nothing is done"
     verdicts = {
-        name: telling.silent_verdict(name, len(service.replicas), 0, text, Hold.INCOMPLETE)
+        name: telling.silent_verdict(name, len(service.replicas), _last_ready(memory.of(name)), text, Hold.INCOMPLETE)
         for name, service in snapshot.services.items()
     }
     refusals = tuple(
@@ -271,6 +265,10 @@ def _blind(snapshot: Snapshot, memory: Memory, commands: tuple[Command, ...]) ->
         for c in commands
     )
     return Decision(plan=Plan(verdicts=verdicts), memory=memory, refusals=refusals)
+
+
+def _last_ready(memory: ServiceMemory) -> int:
+    return sum(known.ready_since is not None for known in memory.replicas.values())
 
 
 def _nobody(command: Command, policies: Policies, snapshot: Snapshot) -> Refusal:

@@ -47,7 +47,7 @@ def stepped(scene: Scene) -> Steps:
     reasons: list[Reason] = []
     for replica in scene.service.replicas:
         departure = scene.memory.departures.get(replica.id)
-        if departure is None or departure.errand is Errand.DRAIN:
+        if departure is None or departure.errand is Errand.DRAIN or replica.state is ContainerState.REMOVING:
             continue
         departure = _off_the_list(departure, scene)
         if scene.healths[replica.id].verdict is Verdict.HUNG and departure.signalled_at is None:

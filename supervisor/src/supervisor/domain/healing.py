@@ -44,14 +44,16 @@ class Healing:
     trouble: DependencyTrouble | None = None
 
 
-def healed(scene: Scene, *, spared: frozenset[str] = frozenset()) -> Healing:
-    """`spared`: replicas that are the rollout's business."""
+def healed(scene: Scene, *, is_rollout: bool = False) -> Healing:
+    """`is_rollout`: one owns the service; its new replicas are its own business, and nothing is made anew."""
     if not scene.policy.heal.is_enabled:
         return Healing(scene=scene, reasons=tuple(_told(scene, Hold.DISABLED, "healing is off in the policy")))
     if "all" in scene.memory.pauses:
         return Healing(scene=scene, reasons=tuple(_told(scene, Hold.PAUSED, "an operator paused healing")))
     reasons: list[Reason] = []
     scene = _released(scene)
+    rollout = scene.memory.rollout
+    spared = {r.id for r in scene.staying if is_rollout and rollout is not None and r.image_id == rollout.image_id}
     for replica in scene.staying:
         if replica.id in spared:
             continue
@@ -63,7 +65,7 @@ def healed(scene: Scene, *, spared: frozenset[str] = frozenset()) -> Healing:
     for replica in sorted(scene.staying, key=lambda r: scene.healths[r.id].verdict is not Verdict.HUNG):
         if replica.id in spared:
             continue
-        scene, reason = _one(scene, replica, trouble)
+        scene, reason = _one(scene, replica, trouble, may_recreate=scene.can_clone and not is_rollout)
         if reason is not None:
             reasons.append(reason)
     if trouble is not None:
@@ -139,7 +141,9 @@ def _with_replica(scene: Scene, known: ReplicaMemory) -> Scene:
     return scene.with_memory(replace(scene.memory, replicas=replicas))
 
 
-def _one(scene: Scene, replica: ReplicaView, trouble: DependencyTrouble | None) -> tuple[Scene, Reason | None]:
+def _one(
+    scene: Scene, replica: ReplicaView, trouble: DependencyTrouble | None, *, may_recreate: bool
+) -> tuple[Scene, Reason | None]:
     """Heal one replica, or say what speaks against it."""
     moved = parent_change(replica, scene)
     health = scene.healths[replica.id]
@@ -153,7 +157,7 @@ def _one(scene: Scene, replica: ReplicaView, trouble: DependencyTrouble | None) 
     is_hung = health.verdict is Verdict.HUNG
     cause = Cause.NETWORK_PARENT_CHANGED if moved else _CAUSES[health.verdict]
     is_in_vain = known.failed_restarts >= heal.recreate_after_restarts
-    errand = Errand.REMOVE if scene.can_clone and (moved or is_in_vain) else Errand.RESTART
+    errand = Errand.REMOVE if may_recreate and (moved or is_in_vain) else Errand.RESTART
     if errand is Errand.REMOVE and not moved:
         why += f"; {known.failed_restarts} restarts did not help, so it is made anew"
     departure = Departure(replica_id=replica.id, errand=errand, cause=cause, why=why, since=scene.at, is_hung=is_hung)

@@ -14,6 +14,7 @@ from supervisor.domain.health import LYING_WINDOW_SECONDS, Health, Verdict, judg
 from supervisor.domain.memory import Departure, Errand, ReplicaMemory, ServiceMemory, TrafficMark
 from supervisor.domain.plan import Cause
 from supervisor.domain.policy import HealPolicy, ServicePolicy
+from supervisor.domain.rollout_request import is_running
 from supervisor.domain.snapshot import ContainerState, ReplicaView, ServiceView, Snapshot
 
 PENDING_SECONDS = 60.0  # a replica that was started and is not seen by then is started again
@@ -37,7 +38,8 @@ def recollected(
     processes = {r.id: _process(r, memory, heal, now) for r in service.replicas}
     healths = {r.id: judge(r, processes[r.id], heal, now) for r in service.replicas}
     honest = [r for r in service.replicas if healths[r.id].verdict is Verdict.READY]
-    healths.update(liars(honest, processes, now))
+    if not is_running(memory):  # a rollout weighs the errors of its replicas itself
+        healths.update(liars(honest, processes, now))
     kept = {r.id: _departure(r, memory, processes[r.id], now) for r in service.replicas}
     seen = {r.name for r in service.replicas}
     return (
