@@ -24,7 +24,7 @@ from supervisor.ports import ContainerRuntime
 from tests.fixtures.supervisor_fakes import FakeRuntime
 from tests.fixtures.supervisor_world import FakeService, FakeWorld
 
-PROJECT = "e-citizens"
+PROJECT = "mp-it-citizens"
 SOCKET = "/var/run/docker.sock"
 BASE_IMAGE = "modporter/base:local"
 OLD_IMAGE = f"modporter/{PROJECT}:{PROJECT}"  # the project's own tag, as a user's stack has it
@@ -59,6 +59,7 @@ services:
     pull_policy: never
     profiles: [job]
     command: ["true"]
+    networks: [back]
 networks: {{front: {{}}, back: {{}}}}
 volumes: {{shared: {{}}}}
 """

@@ -15,8 +15,9 @@ from pathlib import Path
 import docker
 import pytest
 
+from supervisor.adapters.docker_client import DockerClient
 from supervisor.adapters.docker_clone import CLONE_LABEL
-from supervisor.domain.snapshot import ContainerState, UsageView
+from supervisor.domain.snapshot import ContainerState, ReportedHealth, UsageView
 from supervisor.ports import Refused, Unavailable
 from tests.integration.supervisor_grounds import (
     NEW_IMAGE,
@@ -146,7 +147,7 @@ async def test_usage_is_known_after_a_while(ground: Ground) -> None:
 
 async def test_an_image_that_is_not_there_is_refused(ground: Ground) -> None:
     with pytest.raises(Refused):
-        await ground.runtime.image("modporter/e-citizens:none")
+        await ground.runtime.image("modporter/mp-it-citizens:none")
 
 
 async def test_what_a_replica_wrote_is_read(ground: Ground) -> None:
@@ -212,7 +213,7 @@ async def test_a_replica_like_one_that_is_gone_is_refused(ground: Ground) -> Non
 async def test_a_replica_of_an_image_that_is_not_there_is_refused_and_leaves_nothing(ground: Ground) -> None:
     sibling = (await web(ground))[0]
     with pytest.raises(Refused):
-        await ground.runtime.start_replica(sibling.id, number=3, image="modporter/e-citizens:none", cause=CAUSE)
+        await ground.runtime.start_replica(sibling.id, number=3, image="modporter/mp-it-citizens:none", cause=CAUSE)
     assert len(await web(ground)) == 2
 
 
@@ -394,6 +395,25 @@ async def test_containers_of_compose_run_and_of_other_projects_are_not_seen(engi
     engine.compose("run", "-d", "job")
     services = await engine.runtime.services()
     assert set(services) == {"web", "store"}
+
+
+async def test_a_look_at_what_did_not_change_is_one_call(engine: DockerGround, monkeypatch: pytest.MonkeyPatch) -> None:
+    inspected: list[str] = []
+    inspect = DockerClient.inspect_container
+
+    def noted(client: DockerClient, container_id: str) -> object:
+        inspected.append(container_id)
+        return inspect(client, container_id)
+
+    monkeypatch.setattr(DockerClient, "inspect_container", noted)
+    await eventually(engine, lambda all_: all(r.health is ReportedHealth.HEALTHY for r in all_))
+    assert inspected
+    inspected.clear()
+    replicas = await web(engine)
+    assert inspected == []
+    engine.stop(replicas[0])
+    assert (await web(engine))[0].exit_code is not None
+    assert inspected == [replicas[0].id]
 
 
 async def test_after_a_flood_of_events_what_is_seen_is_what_is_there(engine: DockerGround) -> None:

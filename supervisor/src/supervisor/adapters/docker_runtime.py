@@ -1,7 +1,8 @@
 """The project's containers on a Docker engine: ports.ContainerRuntime over the SDK. Built by bootstrap.
 
 A cycle costs one list. A container is inspected again when the list says that it changed, when an event named it, and
-in turn every INSPECT_SECONDS, because an event may be lost. Containers of `docker compose run` are not seen.
+in turn every INSPECT_SECONDS, because an event may be lost and the list does not tell everything. Containers of
+`docker compose run` are not seen.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ from supervisor.adapters.docker_views import (
 from supervisor.domain.snapshot import ReplicaView, ServiceView, UsageView
 from supervisor.ports import Clock, ImageView, Unavailable
 
-INSPECT_SECONDS = 15.0
+INSPECT_SECONDS = 30.0
 
 log = structlog.get_logger(__name__)
 
