@@ -20,7 +20,7 @@ NOT_READY = ProbeAnswer(is_ready=False, latency_seconds=0.001, detail="503")
 
 
 class Replicas:
-    """HealthProbe whose answers are set by address. `held`: addresses that do not answer until the test is over."""
+    """HealthProbe whose answers are set by address, or address and path. `held`: addresses that do not answer until the test is over."""
 
     def __init__(self) -> None:
         self.answers: dict[str, ProbeAnswer | Exception] = {}
@@ -31,7 +31,7 @@ class Replicas:
         self.asked.append((address, timeout_seconds))
         if address in self.held:
             await asyncio.Event().wait()
-        answer = self.answers.get(address, READY)
+        answer = self.answers.get(address + path, self.answers.get(address, READY))
         if isinstance(answer, Exception):
             raise answer
         return answer
@@ -40,12 +40,13 @@ class Replicas:
         return None
 
 
-def target(replica_id: str) -> Target:
+def target(replica_id: str, live_path: str = "") -> Target:
     return Target(
         replica_id=replica_id,
         started_at=datetime(2026, 1, 1, tzinfo=UTC),
         address=f"{replica_id}:8000",
         path="/health/ready",
+        live_path=live_path,
         timeout_seconds=1.0,
         failures=2,
     )
@@ -85,6 +86,22 @@ async def test_who_was_ready_and_is_silent_is_asked_again_at_once_with_half_a_se
     clock.steady += 2
     assert (await probes.look([target("a")]))["a"].failures == 3  # known by now: once is enough
     assert len(replicas.asked) == 4
+
+
+async def test_who_waits_for_a_store_and_lives_does_not_hang_however_long_it_lasts(
+    clock: FakeClock, replicas: Replicas
+) -> None:
+    probes, replica = Probes(replicas, clock), target("a", live_path="/health/live")
+    await probes.look([replica])
+    replicas.answers["a:8000/health/ready"] = SILENT
+    for failures in (2, 4, 6):
+        clock.steady += 2
+        view = (await probes.look([replica]))["a"]
+        assert (view.is_ready, view.is_timeout, view.failures) == (False, False, failures)
+        assert view.detail == "/health/ready does not answer in time, /health/live does"
+    replicas.answers["a:8000/health/live"] = SILENT
+    clock.steady += 2
+    assert (await probes.look([replica]))["a"].is_timeout
 
 
 async def test_a_second_look_at_the_same_time_asks_nobody(clock: FakeClock, replicas: Replicas) -> None:
