@@ -20,7 +20,7 @@ NOT_READY = ProbeAnswer(is_ready=False, latency_seconds=0.001, detail="503")
 
 
 class Replicas:
-    """HealthProbe whose answers are set by address, or address and path. `held`: addresses that do not answer until the test is over."""
+    """HealthProbe whose answers are set by address, or address and path. `held`: addresses that never answer."""
 
     def __init__(self) -> None:
         self.answers: dict[str, ProbeAnswer | Exception] = {}

@@ -108,9 +108,8 @@ class Probes:
             before = watched.view
             answer = await self._answer(watched.target, watched.target.timeout_seconds)
             view = self._viewed(answer, before)
-            was_ready = before is not None and before.is_ready
             # Each time where there is a liveness path: what did not hang a second ago may do so now, and the reverse.
-            if answer.is_timeout and (was_ready or (before is not None and watched.target.live_path)):
+            if answer.is_timeout and before is not None and (before.is_ready or watched.target.live_path):
                 watched.view = view
                 view = self._viewed(await self._second_answer(watched.target, answer), view)
             watched.view = view
