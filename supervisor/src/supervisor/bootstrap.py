@@ -56,17 +56,25 @@ class World:
     balancer: NginxUpstreams
     policies: PolicyStore
     history: SqliteHistory
+    prometheus: PrometheusSource
 
     def observer(self, settings: SupervisorSettings, runtime: ContainerRuntime) -> Observer:
         sources = Sources(
             runtime=runtime,
             probe=HttpProbe(self.clock.now),
-            metrics=PrometheusSource(settings.prometheus_url, self.clock.now),
+            metrics=self.prometheus,
             host=ProcHost(self.clock),
             balancer=self.balancer,
             clock=self.clock,
         )
         return Observer(settings.project, sources)
+
+    async def close(self) -> None:
+        """Write what waits, and let go of everything."""
+        self.access_log.close()
+        await self.history.close()
+        await self.prometheus.close()
+        self.runtime.close()
 
 
 def world(settings: SupervisorSettings) -> World:
@@ -88,6 +96,7 @@ def world(settings: SupervisorSettings) -> World:
         access_log=access_log,
         balancer=NginxUpstreams(settings.upstreams_dir, nginx, access_log, clock.now),
         policies=policies,
+        prometheus=PrometheusSource(settings.prometheus_url, clock.now),
         history=SqliteHistory(settings.data_dir / "history.sqlite3", log_tail=runtime.log_tail, now=clock.now),
     )
 
@@ -174,9 +183,7 @@ async def _serve(settings: SupervisorSettings) -> None:
         reports.close()
         server.should_exit = True
         await serving
-        parts.access_log.close()
-        await parts.history.close()
-        parts.runtime.close()
+        await parts.close()
         lease.release()
 
 
@@ -205,7 +212,6 @@ def plan_once(settings: SupervisorSettings) -> CycleReport:
         try:
             return await loop.cycle()
         finally:
-            await parts.history.close()
-            parts.runtime.close()
+            await parts.close()
 
     return asyncio.run(plan())

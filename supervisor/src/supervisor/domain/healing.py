@@ -24,6 +24,11 @@ from supervisor.domain.snapshot import ReplicaView
 QUARANTINE_MAX_SECONDS = 3600.0
 # Replicas that failed together do not recover in the same moment; the last of them is not at fault either.
 RECOVERY_SECONDS = 15.0
+# On a host that is this busy, silence may only be waiting for the CPU: then it takes so many times as many failed
+# probes to be sure that a replica hangs, unless it uses next to no CPU, as one that is frozen or deadlocked.
+BUSY_CPU_RATIO = 0.9
+BUSY_PATIENCE = 4
+IDLE_CPU_RATIO = 0.002
 _FLAPPING_WHILE = (Verdict.CRASHED, Verdict.STARTING, *sorted(BAD))
 _CAUSES = {
     Verdict.UNREADY: Cause.UNHEALTHY,
@@ -173,6 +178,8 @@ def _against(scene: Scene, replica: ReplicaView, why: str, trouble: DependencyTr
     is_hung = scene.healths[replica.id].verdict is Verdict.HUNG
     if trouble is not None and not trouble.is_trial_due:
         hold, text = Hold.DEPENDENCY, "restarting it would not help"
+    elif is_hung and (doubt := _doubt(scene, replica)):
+        hold, text = Hold.HOST_SATURATED, doubt
     elif trouble is None and _has_just_recovered(scene):
         hold, text = Hold.DEPENDENCY, f"all failed together a moment ago, and get {RECOVERY_SECONDS:g} s to recover"
     elif now < known.next_attempt_at:
@@ -189,3 +196,15 @@ def _against(scene: Scene, replica: ReplicaView, why: str, trouble: DependencyTr
 def _has_just_recovered(scene: Scene) -> bool:
     at = scene.memory.dependency_at
     return at is not None and scene.at - at < RECOVERY_SECONDS
+
+
+def _doubt(scene: Scene, replica: ReplicaView) -> str:
+    """Why its silence may not be a hang; empty when that is certain enough to kill it."""
+    host, probe, usage = scene.snapshot.host, replica.probe, replica.usage
+    if host is None or host.cpu_ratio is None or host.cpu_ratio < BUSY_CPU_RATIO or probe is None:
+        return ""
+    if probe.failures >= BUSY_PATIENCE * scene.policy.heal.probe_failures:
+        return ""
+    if usage is not None and usage.cpu_ratio is not None and usage.cpu_ratio < IDLE_CPU_RATIO:
+        return ""
+    return f"the host is {host.cpu_ratio:.0%} busy, and it may only be waiting for its turn"

@@ -1,7 +1,8 @@
 """Decides the load balancer's list of a service: who gets requests, and how large a share. Called by decide.py.
 
 Missing data never empties a list: without anybody ready, those of the old list that still run stay in it, and behind
-them NGINX has a backup line of its own.
+them NGINX has a backup line of its own. When most of them do not answer in time, those stay as well: the few others
+would get everything and be next, and on a busy host a late answer is better than none.
 """
 
 from __future__ import annotations
@@ -32,8 +33,11 @@ def members(
     listed = _listed(service, snapshot)
     # Where nothing new is known of a replica, ready_since stays as it was, and so does its place.
     ready = [r for r in running if (known := memory.replicas.get(r.id)) is not None and known.ready_since is not None]
+    late = [r for r in running if r not in ready and r.id in listed and r.probe is not None and r.probe.is_timeout]
     if not ready:
         ready = [r for r in running if r.id in listed]
+    elif len(late) > policy.heal.dependency_ratio * len(running):
+        ready += late
     networks = balancer_networks(snapshot.services)
     found = []
     for replica in sorted(ready, key=lambda r: r.number):

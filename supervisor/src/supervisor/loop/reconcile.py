@@ -30,7 +30,7 @@ from supervisor.loop.desk import CommandDesk
 from supervisor.loop.journal import Journal
 from supervisor.loop.keeper import HISTORY_SECONDS, MemoryKeeper
 from supervisor.loop.observe import Observer
-from supervisor.ports import CycleReport, EventSink, History
+from supervisor.ports import CycleReport, EventSink, History, Refused, Unavailable
 
 FIRST_GAP_SECONDS = 0.05  # between a reason and its cycle: what comes together is seen together
 LAST_GAP_SECONDS = 0.25  # while reasons keep coming
@@ -92,6 +92,7 @@ class Reconcile:
         self._label_problems: tuple[str, ...] = ()
         self._labels: Mapping[str, Mapping[str, str]] = {}
         self._is_leading = False
+        self._is_announced = False  # whether the balancer knows that it is us who writes its lists now
         self._number = 0
         self._gap_seconds = FIRST_GAP_SECONDS
         self._reason = asyncio.Event()
@@ -153,7 +154,18 @@ class Reconcile:
         if self._is_leading and not was_leading:
             self._memory = await self._keeper.load()
             self._number = max(self._number, self._memory.cycle)
+            self._is_announced = False
             log.info("lease_acquired", cycle=self._number)
+
+    async def _announce(self, snapshot: Snapshot) -> None:
+        """Once for a new leader: the balancer reports to us from now on, and a list left half-way is put in force."""
+        if self._is_announced or not snapshot.is_complete:
+            return
+        try:
+            await self._parts.actors.balancer.set_members({}, cause="this supervisor acts from now on")
+            self._is_announced = True
+        except (Unavailable, Refused) as error:
+            log.warning("balancer_not_told", reason=str(error))
 
     def _refresh_policies(self) -> None:
         try:
@@ -180,6 +192,7 @@ class Reconcile:
                 done.plan = self._rehearse(snapshot)
                 self._parts.desk.answer(commands, _refused(commands, "dry_run", DRY_RUN_TEXT, status=409))
                 return done
+            await self._announce(snapshot)
             resolved, refusals = await with_images(commands, self._parts.actors.runtime)
             decision = decide(snapshot, replace(self._memory, cycle=self._number), self._policies, resolved)
             refusals += decision.refusals
