@@ -477,7 +477,7 @@ def test_charts_say_the_reason_of_each_change(
     box = chart.locator(".u-over").bounding_box()
     assert box is not None
     grown = running.stage.archive.decisions_kept[-1]
-    share = 1 - (time.time() - grown.at.timestamp()) / (time.time() - (NOW.timestamp() - 3600))
+    share = 1 - (NOW - grown.at).total_seconds() / 3600  # the chart shows the hour up to the last report
     page.mouse.move(box["x"] + box["width"] * share, box["y"] + 40)
     expect(chart.locator(".readout")).to_contain_text("CPU 88 % of the target 70 %")
     expect(page.locator(".readout.is-mark")).to_have_count(1)
