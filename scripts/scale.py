@@ -30,9 +30,10 @@ def main() -> int:
     dotenv.write_atomically(installation.env_file, text, 0o644)
     installation = project.Project(installation.env_file, {**installation.values, key: arguments.replicas})
     with console.step(f"{arguments.service}: {arguments.replicas} replicas") as step:
-        # --no-deps: nothing but this service is touched, however the others were scaled.
+        # Not --no-deps: Compose then labels the new containers as if made from another file, and recreates them at its
+        # next `up`.
         scale = ["--scale", f"{arguments.service}={arguments.replicas}", arguments.service]
-        health.start(installation, ["--no-recreate", "--no-deps", *scale], step, only=arguments.service)
+        health.start(installation, ["--no-recreate", *scale], step, only=arguments.service)
     return 0
 
 

@@ -27,6 +27,7 @@ NODE_LEAST = 20
 NPM_CLI = "lib/node_modules/npm/bin/npm-cli.js"
 CONVERTER = ROOT / "services" / "converter"
 PACKAGES = ("services/*", "supervisor", "supervisor/docker-guard")
+NPM_FOLDERS = (CONVERTER, ROOT / "supervisor")
 TABLES = CONVERTER / "src" / "converter" / "data" / "vanilla.json"
 INSTALL_SECONDS = 1200
 NPM_SECONDS = 300
@@ -36,7 +37,7 @@ TABLES_SECONDS = 120
 def ensure() -> None:
     """Bring .venv and the converter's host tools up to date. Ends the script when Python packages cannot be had."""
     _once("venv", _python_inputs(), PYTHON, _install_python)
-    _once("node-tools", _node_inputs(), CONVERTER / "node_modules", _install_node_tools)
+    _once("node-tools", _node_inputs(), NPM_FOLDERS[-1] / "node_modules", _install_node_tools)
     _once("vanilla-tables", _table_inputs(), TABLES, _build_tables)
 
 
@@ -107,7 +108,7 @@ def _python_inputs() -> list[Path]:
 
 
 def _node_inputs() -> list[Path]:
-    return [CONVERTER / "package.json", CONVERTER / "package-lock.json", NODE_LOCK]
+    return [*(folder / name for folder in NPM_FOLDERS for name in ("package.json", "package-lock.json")), NODE_LOCK]
 
 
 def _table_inputs() -> list[Path]:
@@ -159,16 +160,19 @@ def _make_venv(log: Path) -> None:
 
 
 def _install_node_tools() -> bool:
-    """npm ci of what the converter's second gate and the tables need. Optional on the host: says when it cannot."""
+    """npm ci of what the converter's second gate and tables need, and of the browser libraries that the tests of the
+    supervisor's page load. Optional on the host: says when it cannot."""
     log = log_file("node-tools")
-    with console.step("npm packages of the converter (Mojang's validator, id tables)") as step:
+    with console.step("npm packages (Mojang's validator, id tables, charts)") as step:
         if npm_command() is None:
             step.note(f"no Node.js {NODE_LEAST} here; installing the Python package that carries it")
             command = [str(UV), "pip", "install", "--python", str(PYTHON), "--require-hashes", "-r", str(NODE_LOCK)]
             logged(command, log, timeout_seconds=INSTALL_SECONDS)
         npm = npm_command()
-        arguments = ["ci", "--prefix", str(CONVERTER), "--no-audit", "--no-fund", "--ignore-scripts"]
-        done = npm is not None and logged([*npm, *arguments], log, timeout_seconds=NPM_SECONDS)
+        arguments = ["ci", "--no-audit", "--no-fund", "--ignore-scripts", "--prefix"]
+        done = npm is not None and all(
+            logged([*npm, *arguments, str(folder)], log, timeout_seconds=NPM_SECONDS) for folder in NPM_FOLDERS
+        )
         step.note("" if done else f"not installed, see {relative(log)}; conversions on this machine need them")
     return done
 

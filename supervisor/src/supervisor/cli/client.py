@@ -28,7 +28,8 @@ class SupervisorClient:
         # The environment's proxies are for the world outside.
         self._http = httpx.AsyncClient(
             base_url=url,
-            headers={"Authorization": f"Bearer {token}"},
+            # The audit tells the command line from other programs by its name.
+            headers={"Authorization": f"Bearer {token}", "User-Agent": "supervisor-cli/1"},
             timeout=TIMEOUT,
             transport=transport,
             trust_env=False,

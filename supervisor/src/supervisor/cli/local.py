@@ -141,12 +141,12 @@ def _policy_problems(path: Path, settings: SupervisorSettings | None) -> list[st
 
 def hash_password(arguments: argparse.Namespace) -> int:
     """The password is read from stdin, or asked for twice on a terminal, and never shown."""
-    from argon2 import PasswordHasher
+    from supervisor.api.auth import HASHER
 
     password = _asked_for() if sys.stdin.isatty() else sys.stdin.readline().rstrip("\r\n")
     if len(password) < SHORTEST_PASSWORD:
         raise End(ends.USAGE, "short_password", f"The password must have {SHORTEST_PASSWORD} characters or more.")
-    hashed = PasswordHasher().hash(password)
+    hashed = HASHER.hash(password)
     terminal.say_json({"hash": hashed}) if arguments.json else terminal.say(hashed)
     return ends.OK
 
