@@ -10,9 +10,10 @@ from datetime import UTC, datetime
 import pytest
 
 from supervisor.domain.dependency import dependency_trouble
+from supervisor.domain.healing import healed
 from supervisor.domain.health import Health, Verdict, judge
 from supervisor.domain.memory import Departure, Errand, ReplicaMemory, ServiceMemory
-from supervisor.domain.plan import Cause
+from supervisor.domain.plan import Cause, Hold
 from supervisor.domain.policy import HealPolicy, ServicePolicy
 from supervisor.domain.recollection import backoff_seconds, recollected
 from supervisor.domain.scene import Scene
@@ -229,6 +230,48 @@ def test_a_restart_that_happened_ends_its_departure_whoever_did_it() -> None:
     assert after.departures == {}
     assert after.replicas["id1"].next_attempt_at == NOW + backoff_seconds("id1", 3, PROBED)
     assert not after.replicas["id1"].was_ready
+
+
+def test_a_clone_in_the_place_of_one_that_could_not_be_helped_goes_on_counting() -> None:
+    old, clone = replica(1, probe=probe(failures=5)), replica(2, is_clone=True, probe=None)
+    departure = Departure(replica_id="id1", errand=Errand.REMOVE, cause=Cause.NEVER_READY, why="", since=NOW)
+    memory = remembered((old,), failed_restarts=3, restart_times=(NOW - 20, NOW - 10))
+    after = scene((old, clone), replace(memory, departures={"id1": departure})).memory.replicas["id2"]
+    assert after.failed_restarts == 3
+    assert after.restart_times == (NOW - 20, NOW - 10, NOW)
+    surplus = replace(departure, cause=Cause.SURPLUS)
+    fresh = scene((old, clone), replace(memory, departures={"id1": surplus})).memory.replicas["id2"]
+    assert fresh.failed_restarts == 0
+
+
+@pytest.mark.parametrize(
+    ("changes", "hold"),
+    [
+        ({"next_attempt_at": NOW + 5}, Hold.BACK_OFF),
+        ({"next_attempt_at": NOW}, None),
+    ],
+)
+def test_the_back_off_is_waited_out(changes: dict[str, float], hold: Hold | None) -> None:
+    views = (replica(1, probe=probe(failures=5)), *(replica(n, probe=probe(is_ready=True)) for n in (2, 3)))
+    memory = remembered(views)
+    memory = replace(memory, replicas={**memory.replicas, "id1": known(**changes)})
+    healing = healed(scene(views, memory))
+    assert [reason.hold for reason in healing.reasons] == [hold]
+    assert ("id1" in healing.scene.memory.departures) is (hold is None)
+
+
+def test_after_two_restarts_in_vain_a_replica_is_made_anew_unless_it_cannot_be_copied() -> None:
+    views = (replica(1, probe=probe(failures=5)), *(replica(n, probe=probe(is_ready=True)) for n in (2, 3)))
+    for failed, is_balanced, errand in (
+        (1, True, Errand.RESTART),
+        (2, True, Errand.REMOVE),
+        (2, False, Errand.RESTART),
+    ):
+        memory = remembered(views)
+        memory = replace(memory, replicas={**memory.replicas, "id1": known(failed_restarts=failed)})
+        before = scene(views, memory)
+        before = replace(before, policy=replace(before.policy, is_balanced=is_balanced))
+        assert healed(before).scene.memory.departures["id1"].errand is errand
 
 
 def test_no_reason_is_empty() -> None:

@@ -148,6 +148,40 @@ async def test_without_any_memory_a_new_supervisor_leaves_a_healthy_service_alon
     assert stage.is_whole("backend", 3)
 
 
+async def test_a_clone_that_was_made_and_never_started_is_cleared_away() -> None:
+    stage = await backends()
+    specification = stage.world.specifications["backend"]
+    stage.world.create(specification, 4, specification.image, is_clone=True)
+    assert await stage.run(30, until=lambda: stage.is_whole("backend", 3))
+    assert stage.calls("remove") == ["backend-4"]
+    assert stage.calls("start_stopped") == []
+
+
+async def test_the_last_container_is_kept_until_it_has_been_copied() -> None:
+    stage = Stage()
+    stage.serve("backend", 1)
+    await stage.run(15)
+    stage.replica("backend", 1).is_unready = True
+    stage.runtime.refuses.add("start_replica")
+    await stage.run(200)
+    assert stage.names("backend") == ["backend-1"]
+    stage.runtime.refuses.clear()
+    assert await stage.run(60, until=lambda: stage.is_whole("backend", 1))
+    assert stage.names("backend") == ["backend-2"]
+
+
+async def test_a_replica_that_hangs_while_it_is_drained_is_killed_for_what_waits_in_it() -> None:
+    stage = await backends()
+    leaver = stage.replica("backend", 3)
+    leaver.held = 1
+    target = leaver.id
+    await stage.command(RestartOne(id="c", service="backend", by="test", replica_id=target))
+    await stage.run(6)
+    assert stage.calls("signal_TERM") == []
+    leaver.is_hung = True
+    assert await stage.run(12, until=lambda: stage.calls("signal_KILL") == ["backend-3"])
+
+
 async def test_a_supervisor_that_stands_by_does_nothing_until_the_lease_is_free() -> None:
     stage = await backends()
     stage.lease.is_free = False
@@ -234,6 +268,7 @@ async def test_load_makes_a_service_grow_and_its_end_shrinks_it() -> None:
     assert any("cpu" in s for s in stage.sentences("backend"))
     stage.world.load["backend"] = 50.0
     assert await stage.run(600, until=lambda: stage.is_whole("backend", 2))
+    assert stage.memory("backend").manual_replicas is None  # what we do ourselves is nobody's wish
     assert stage.world.lost.get("backend", 0) == 0
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from supervisor.domain.command import (
@@ -162,8 +164,9 @@ async def test_a_stream_has_a_deadline() -> None:
         container.held = 1
     began = stage.world.clock.now()
     await stage.command(ScaleTo(id="2", service="backend", by="page", replicas=1))
-    assert await stage.run(130, until=lambda: stage.is_whole("backend", 1))
+    assert await stage.run(130, until=lambda: stage.calls("signal_TERM") != [])
     assert stage.world.clock.now() - began >= 60
+    assert await stage.run(130, until=lambda: stage.is_whole("backend", 1))
     assert stage.calls("signal_TERM") == stage.calls("signal_KILL") == ["backend-2"]
 
 
@@ -244,6 +247,17 @@ async def test_a_database_is_restarted_when_an_operator_says_so() -> None:
     assert await stage.command(RestartOne(id="r", service="postgres", by="page", replica_id=only)) is None
     await stage.run(10)
     assert stage.calls("signal_TERM") == stage.calls("start_stopped") == ["postgres-1"]
+
+
+async def test_the_disruption_budget_is_kept_against_an_operators_number() -> None:
+    stage = Stage()
+    careful = balanced("backend", least=1)
+    stage.serve("backend", 3, replace(careful, heal=replace(careful.heal, min_ready=2)))
+    await stage.run(10)
+    assert await stage.command(ScaleTo(id="1", service="backend", by="page", replicas=1)) is None
+    await stage.run(60)
+    assert stage.is_whole("backend", 2)
+    assert "at least 2 stay ready" in stage.sentence("backend")
 
 
 async def test_a_drained_replica_keeps_running_until_resumed() -> None:

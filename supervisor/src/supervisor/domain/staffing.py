@@ -183,7 +183,7 @@ def _fewer(scene: Scene, wish: Wish) -> Staffing:
     ill = [r for r in scene.service.replicas if _is_useless(r, scene)]
     surplus = min(len(ready) - wish.replicas, scene.spare)
     if not ill and surplus <= 0:
-        return Staffing(scene=scene)
+        return Staffing(scene=scene, reasons=_budget(scene, len(ready) - wish.replicas))
     if scene.memory.pauses.keys() & {"all", "in"}:
         text = "an operator paused scaling down, so what is too much stays"
         return Staffing(scene=scene, reasons=(Reason(text=text, is_for=False, hold=Hold.PAUSED),))
@@ -203,6 +203,14 @@ def _fewer(scene: Scene, wish: Wish) -> Staffing:
         for r in leavers
     )
     return Staffing(scene=scene.with_memory(memory), reasons=reasons)
+
+
+def _budget(scene: Scene, too_many: int) -> tuple[Reason, ...]:
+    """Why replicas that are not wanted stay, when it is for the disruption budget."""
+    if too_many <= 0:
+        return ()
+    text = f"at least {scene.policy.heal.min_ready} stay ready, whatever is wanted"
+    return (Reason(text=text, is_for=False, hold=Hold.BUDGET, inputs={"too_many": too_many}),)
 
 
 def _is_useless(replica: ReplicaView, scene: Scene) -> bool:
