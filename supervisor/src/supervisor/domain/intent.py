@@ -42,7 +42,7 @@ def noticed(scene: Scene, before: ServiceMemory) -> Intent:
     if any(_is_unsettled(r, scene) for r in scene.service.replicas):
         return Intent(scene=scene.with_memory(memory))
     settled = scene.with_memory(replace(memory, known_ids=present))
-    if memory.desired is None:
+    if memory.desired is None or not known:  # seen for the first time, or started from nothing: nobody's wish to keep
         count = len(present - _leaving(memory))
         return Intent(scene=settled.with_memory(replace(settled.memory, desired=count)))
     appeared = present - known - {r.id for r in scene.service.replicas if r.is_clone}
