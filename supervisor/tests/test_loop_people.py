@@ -304,3 +304,22 @@ async def test_a_service_that_is_switched_off_is_left_to_the_load_balancer_itsel
     assert stage.runtime.calls == []
     assert stage.listed("backend") == set()
     assert "switched off" in stage.sentence("backend")
+
+
+async def test_compose_scaling_down_is_not_answered_with_replacements() -> None:
+    """A replica that Compose asked to end finishes its requests first and refuses new ones: no illness."""
+    stage = Stage()
+    policy = balanced("backend")
+    stage.serve("backend", 5, replace(policy, heal=replace(policy.heal, unhealthy_seconds=30.0)))
+    await stage.run(15)
+    stage.runtime.calls.clear()
+    leaving = [stage.replica("backend", number) for number in (4, 5)]
+    for container in leaving:
+        stage.world.use(container, term_seconds=10.0)
+        stage.world.signal(container, "TERM")
+    await stage.run(12)
+    for container in leaving:
+        stage.world.remove(container)
+    await stage.run(30)
+    assert stage.calls("start_replica") == []
+    assert stage.is_whole("backend", 3)

@@ -93,6 +93,10 @@ def _keeps_its_place(replica: ReplicaView, scene: Scene, has_dependency_trouble:
             return True  # Compose is about to start it, or it is cleared away first
         case Verdict.CRASHED:
             return known.unready_since is not None and scene.at - known.unready_since < CRASH_SECONDS
+        case Verdict.UNREADY if known.unready_since is not None:
+            # Nothing is done about it yet either: Compose may just be stopping it.
+            is_early = scene.at - known.unready_since < scene.policy.heal.unhealthy_seconds
+            return is_early or has_dependency_trouble
         case _:
             return verdict in LEFT_ALONE or has_dependency_trouble
 
