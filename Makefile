@@ -88,6 +88,10 @@ check: venv ## format, lint, types, imports, configuration
 bench: python ## measure a stack of its own and print a table (ONLY=scaling,killing for some of it)
 	@$(PYTHON) -m scripts.bench
 
+.PHONY: bench-supervisor
+bench-supervisor: python ## measure the supervisor beside Compose alone and Docker Swarm (root; ONLY=kill,hang PEERS= LONG=1 SEED=7)
+	@$(PYTHON) -m scripts.bench_supervisor
+
 .PHONY: venv
 venv: python ## make .venv with everything for development, and `modporter` for this machine
 	@$(PYTHON) -m scripts.venv

@@ -1,0 +1,239 @@
+"""Measures 10 to 14: what must hold however long it goes on. Floods of events, random actions, kills of the supervisor
+itself, crash loops, and bodies that docker-guard must refuse. All chance comes from the seed that is printed.
+"""
+
+from __future__ import annotations
+
+import random
+import re
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import httpx
+
+from tests.e2e.stack import ROOT, eventually
+from tests.integration.test_docker_guard import HOSTILE as BODIES
+from tests.load.findings import Finding
+from tests.load.supervisor_peers import Supervised, compose_labels
+from tests.load.supervisor_site import Site
+from tests.load.supervisor_watch import Events, inspect
+
+ACTIONS, KILLS = 50, 20
+SCALES = (2, 6)
+QUICK = {"rollout": {"ready_seconds": 30, "step_seconds": 2, "step_max_seconds": 4, "bake_seconds": 3}}
+CONVERGED_SECONDS = 300.0
+CRASH_SECONDS, CRASH_SECONDS_SHORT = 600.0, 180.0
+ALIVE_SECONDS = 1.0  # how long each life of a crash loop lasts
+HOSTILE = ("tests/integration/test_docker_guard.py", "-k", "hostile or not_on_the_list or docker_would_understand")
+HOSTILE_TABLES = "supervisor/docker-guard/tests"
+
+
+@dataclass
+class Deeds:
+    """Random things that happen to the backends. `done` counts those that were accepted, by name."""
+
+    site: Site
+    chance: random.Random
+    done: dict[str, int] = field(default_factory=dict)
+    refused: int = 0
+
+    def one(self) -> str:
+        """Do one, and say which."""
+        name, deed = self.chance.choice(
+            [("scale", self._scale), ("heal", self._kill), ("restart", self._restart), ("deploy", self._deploy)]
+        )
+        if deed():
+            self.done[name] = self.done.get(name, 0) + 1
+        else:
+            self.refused += 1
+        return name
+
+    def __str__(self) -> str:
+        told = ", ".join(f"{count} {name}" for name, count in sorted(self.done.items()))
+        return f"{told}, {self.refused} refused"
+
+    def _post(self, action: str, **body: object) -> bool:
+        try:
+            return self.site.supervisor.post(f"/api/services/backend/{action}", **body).status_code == 202
+        except httpx.HTTPError:
+            return False  # it was just killed
+
+    def _scale(self) -> bool:
+        return self._post("scale", replicas=self.chance.randint(*SCALES), hold_seconds=900)
+
+    def _kill(self) -> bool:
+        victim = self.chance.choice(self.site.stack.containers("backend"))
+        try:
+            self.site.stack.kill_9(victim)
+        except (ProcessLookupError, subprocess.CalledProcessError):
+            return False  # it was on its way out
+        return True
+
+    def _restart(self) -> bool:
+        return self._post("restart", replica=self.chance.choice(self.site.stack.containers("backend"))[:12])
+
+    def _deploy(self) -> bool:
+        if self.chance.random() < 0.3:
+            return self._post("rollback")
+        return self._post("deploy", image=f"modporter/backend:{self.site.stack.project}-none")
+
+
+def actions(site: Site) -> list[Finding]:
+    """Fifty in a row, often before the one before is over; then Compose is asked."""
+    keeper, deeds = Supervised(site), Deeds(site, random.Random(site.seed))
+    site.supervisor.build("none")
+    with site.supervisor.policies({"services": {"backend": QUICK}}):
+        for number in range(ACTIONS):
+            name = deeds.one()
+            print(f"  action {number + 1} of {ACTIONS}: {name}", flush=True)
+            time.sleep(deeds.chance.choice((0.0, 1.0, 4.0, 12.0)))
+        eventually(lambda: not _is_rolling(site), within_seconds=CONVERGED_SECONDS, every_seconds=1)
+        keeper.restore()
+    changes = site.stack.dry_run_changes()
+    unlisted = _differences(site)
+    left_over = _left_after_down(site)
+    name = f"{ACTIONS} random actions (seed {site.seed}: {deeds})"
+    return [
+        Finding(f"{name}: `up --dry-run` would change", "; ".join(changes) or "0", "0"),
+        Finding("the same: containers that `ps` does not list", "; ".join(unlisted) or "0", "0"),
+        Finding("the same: left over after `down`", "; ".join(left_over) or "0", "0"),
+    ]
+
+
+def _is_rolling(site: Site) -> bool:
+    return site.supervisor.get("/api/rollouts?service=backend")[0]["phase"] not in ("done", "rolled_back")
+
+
+def _differences(site: Site) -> list[str]:
+    """Containers with the project's labels that Compose does not list, or the reverse."""
+    listed = set(site.stack.compose("ps", "-aq").split())
+    filters = ("--filter", f"label=com.docker.compose.project={site.stack.project}")
+    there = set(site.stack.docker("ps", "-aq", "--no-trunc", *filters).split())
+    return sorted(identifier[:12] for identifier in listed ^ there)
+
+
+def _left_after_down(site: Site) -> list[str]:
+    """Takes the stack down (its data stays) and starts it again."""
+    stack = site.stack
+    stack.compose("down", timeout_seconds=300)
+    filters = ("--filter", f"label=com.docker.compose.project={stack.project}")
+    left = stack.docker("ps", "-a", "--format", "{{.Names}}", *filters).split()
+    left += stack.docker("network", "ls", "--format", "{{.Name}}", *filters).split()
+    stack.compose("up", "-d", "--no-build", timeout_seconds=300)
+    for service in ("backend", "frontend", "ai-engine", "nginx", "supervisor"):
+        eventually(lambda service=service: stack.is_healthy(service), within_seconds=180)  # type: ignore[misc]
+    eventually(site.supervisor.is_ready, within_seconds=60)
+    return left
+
+
+def supervisor_killed(site: Site) -> list[Finding]:
+    """With signal 9, at a random moment of a random action, twenty times; each time everything must come right."""
+    keeper, deeds, slowest, wrong = Supervised(site), Deeds(site, random.Random(site.seed + 1)), 0.0, list[str]()
+    site.supervisor.build("none")
+    with site.supervisor.policies({"services": {"backend": QUICK}}):
+        for number in range(KILLS):
+            name = deeds.one()
+            delay = deeds.chance.uniform(0.0, 8.0 if name == "deploy" else 4.0)
+            time.sleep(delay)
+            site.stack.kill_9(site.stack.containers("supervisor")[0])
+            began = time.monotonic()
+            problem = _came_right(site)
+            seconds = time.monotonic() - began
+            told = problem or f"right again after {seconds:.1f} s"
+            print(f"  kill {number + 1} of {KILLS}: {delay:.1f} s into {name}: {told}", flush=True)
+            slowest = max(slowest, seconds)
+            wrong += [f"{name}: {problem}"] if problem else []
+        keeper.restore()
+    value = f"{KILLS - len(wrong)} of {KILLS} (seed {site.seed + 1}: {deeds}), slowest {slowest:.0f} s"
+    return [
+        Finding("supervisor killed in the middle of an action: came right", "; ".join([value, *wrong]), "all"),
+        Finding("the same: `up --dry-run` would change", "; ".join(site.stack.dry_run_changes()) or "0", "0"),
+    ]
+
+
+def _came_right(site: Site) -> str:
+    """Wait until nothing is under way; then empty, or what is wrong with what there is."""
+    eventually(site.supervisor.is_ready, within_seconds=90)
+    site.supervisor.patch_policies({"services": {"backend": QUICK}})  # a change lasts until a restart
+    try:
+        eventually(lambda: not _is_rolling(site), within_seconds=CONVERGED_SECONDS, every_seconds=0.5)
+        eventually(lambda: _is_calm(site), within_seconds=CONVERGED_SECONDS, every_seconds=0.5)
+    except AssertionError:
+        service = site.supervisor.service("backend")
+        return f"still {service['sentence']}"
+    filters = [
+        word for label in compose_labels(site.stack.project, "backend") for word in ("--filter", f"label={label}")
+    ]
+    there = len(site.stack.docker("ps", "-aq", *filters).split())
+    desired = site.supervisor.service("backend")["desired"]
+    return "" if there == desired else f"{there} containers where {desired} are wanted"
+
+
+def _is_calm(site: Site) -> bool:
+    service = site.supervisor.service("backend")
+    is_whole = service["ready"] == service["running"] == service["desired"]
+    return bool(is_whole and len(service["replicas"]) == service["desired"])
+
+
+def crash_loop(site: Site) -> list[Finding]:
+    """One backend whose process ends a second after each start, whoever starts it, and so does that of a container that
+    takes its place."""
+    seconds = CRASH_SECONDS if site.is_long else CRASH_SECONDS_SHORT
+    stack, events = site.stack, Events(compose_labels(site.stack.project, "backend"))
+    good = set(stack.containers("backend"))
+    cursed = {good.pop()}
+    known = {incident["id"] for incident in site.supervisor.get("/api/incidents?service=backend&limit=100")}
+    ends = time.monotonic() + seconds
+    with events.recorded():
+        while time.monotonic() < ends:
+            cursed |= set(stack.containers("backend")) - good
+            for replica in cursed:
+                _end(site, replica)
+            time.sleep(ALIVE_SECONDS)
+    starts = sum(event.action == "start" for event in events.seen)
+    new = [i for i in site.supervisor.get("/api/incidents?service=backend&limit=100") if i["id"] not in known]
+    Supervised(site).restore()
+    name = f"crash loop of one backend for {seconds / 60:.0f} min"
+    kinds = ", ".join(incident["kind"] for incident in new)
+    return [
+        Finding(f"{name}: starts", str(starts), "<= 8 in 10 min"),
+        Finding(f"{name}: incidents", f"{len(new)} ({kinds})", "1"),
+    ]
+
+
+def _end(site: Site, replica: str) -> None:
+    try:
+        if inspect(site.stack, replica)["State"]["Running"]:
+            site.stack.kill_9(replica)
+    except (ProcessLookupError, subprocess.CalledProcessError):
+        return  # gone meanwhile
+
+
+def hostile(_site: Site) -> list[Finding]:
+    """The tables of bodies, calls and paths that docker-guard must refuse: on a real engine, and its own tests."""
+    on_engine = _passed(*HOSTILE)
+    of_tables = _passed(HOSTILE_TABLES)
+    bodies = f"all of {len(BODIES)} bodies, and calls and paths" if on_engine[0] else "not all"
+    return [
+        Finding("hostile requests to docker-guard, on a real engine: refused", f"{bodies} ({on_engine[1]})", "100 %"),
+        Finding("docker-guard's tables and fuzzer", of_tables[1], "all pass"),
+    ]
+
+
+def _passed(*arguments: str) -> tuple[bool, str]:
+    command = [sys.executable, "-m", "pytest", "-q", *arguments]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=600)
+    lines = done.stdout.strip().splitlines() or ["no answer"]
+    summary = re.sub(r" in [\d.]+s.*", "", lines[-1])
+    return done.returncode == 0 and "skipped" not in summary, summary
+
+
+ENDURANCE: dict[str, Callable[[Site], list[Finding]]] = {
+    "actions": actions,
+    "supervisor-killed": supervisor_killed,
+    "crash-loop": crash_loop,
+    "hostile": hostile,
+}
