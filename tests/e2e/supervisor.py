@@ -60,11 +60,8 @@ class Supervisor:
         eventually(lambda: self.service(name)["ready"] > replicas, within_seconds=within_seconds)
 
     def settle(self, name: str, replicas: int) -> None:
-        """Make it so many, all ready, with nothing held or under way."""
-        self.post(f"/api/services/{name}/resume")
-        if not self.is_calm(name, replicas):
-            answer = self.post(f"/api/services/{name}/scale", replicas=replicas, hold_seconds=600)
-            assert answer.status_code in (200, 202), answer.text
+        """Make it so many, all ready, and keep it so while the next scenario begins."""
+        eventually(lambda: self.post(f"/api/services/{name}/scale", replicas=replicas, hold_seconds=900).is_success)
         self.wait_until_calm(name, replicas, within_seconds=180)
 
     def is_ready(self) -> bool:
@@ -80,8 +77,9 @@ class Supervisor:
         return any(replica["image"] == image for replica in self.service("backend")["replicas"].values())
 
     def rollout(self, service: str) -> dict[str, Any]:
-        newest: dict[str, Any] = self.get(f"/api/rollouts?service={service}")[0]
-        return newest
+        found: list[dict[str, Any]] = self.get(f"/api/rollouts?service={service}")
+        assert found, f"there was no rollout of {service}"
+        return found[0]
 
     def newest_incident(self, service: str) -> dict[str, Any]:
         newest: dict[str, Any] = self.get(f"/api/incidents?service={service}&limit=1")[0]
@@ -108,8 +106,9 @@ class Supervisor:
         assert answer.status_code == 202, answer.text
 
         def ended() -> dict[str, Any] | None:
-            newest: dict[str, Any] = self.get(f"/api/rollouts?service={service}")[0]
-            return newest if newest["image"] == image and newest["phase"] in ("done", "rolled_back") else None
+            newest = self.rollout(service)
+            is_over = newest["image"] == image and newest["phase"] in ("done", "rolled_back")
+            return newest if is_over else None
 
         return eventually(ended, within_seconds=within_seconds, every_seconds=0.5)  # type: ignore[return-value]
 

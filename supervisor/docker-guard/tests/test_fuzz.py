@@ -44,7 +44,7 @@ ALLOWED = [
     r"GET /v1\.\d\d/images/(shop/(web|db):\w[\w.-]*|sha256:[0-9a-f]{64})/json",
     rf"POST /v1\.\d\d/containers/{OWN}/(start|stop(\?t=\d+)?|kill\?signal=SIG(TERM|KILL|QUIT|HUP))",
     rf"DELETE /v1\.\d\d/containers/{OWN}\?v=[01]",
-    rf"POST /v1\.\d\d/images/({IMAGE}|{NEW_IMAGE})/tag\?repo=shop/web&tag=shop(-previous)?",
+    rf"POST /v1\.\d\d/images/({IMAGE}|{NEW_IMAGE})/tag\?repo=shop/web&tag=(shop(-previous)?|1{{16}}|2{{16}})",
     r"POST /v1\.\d\d/containers/create\?name=shop-(web|db)-[1-9]\d*",
     r"POST /v1\.\d\d/networks/[0-9a-f]{64}/connect",
 ]

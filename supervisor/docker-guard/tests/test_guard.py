@@ -153,6 +153,11 @@ def test_events_are_the_own_projects_and_come_as_they_happen(docker: FakeDocker,
             f"/v1.41/images/{IMAGE}/tag?repo=shop/web&tag=shop-previous",
             f"/v1.41/images/{IMAGE}/tag?repo=shop%2Fweb&tag=shop-previous",
         ),
+        (
+            "POST",
+            f"/v1.41/images/{IMAGE}/tag?repo=shop/web&tag={'1' * 16}",  # the beginning of its own id
+            f"/v1.41/images/{IMAGE}/tag?repo=shop%2Fweb&tag={'1' * 16}",
+        ),
     ],
 )
 def test_a_change_is_written_anew(docker: FakeDocker, guard: Guard, method: str, target: str, forwarded: str) -> None:

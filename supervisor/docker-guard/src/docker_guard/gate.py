@@ -149,10 +149,12 @@ class Gate:
         own = [one for one in containers if one.repository == repository and not one.is_protected]
         if not own:
             raise Refusal(f"{repository} is not the repository of a service", FORBIDDEN)
-        if tag not in {self._project.name, f"{self._project.name}-previous"}:
-            raise Refusal(f"only the project's own tags are moved, and {tag} is not one", FORBIDDEN)
         same_service = [one for one in containers if one.service in {same.service for same in own}]
         image = await self._own_image(call.reference, call.version, same_service)
+        # The third denotes this image and no other, so that an image keeps a name when the project's tag moves on.
+        own_tags = {self._project.name, f"{self._project.name}-previous", image["Id"].removeprefix("sha256:")[:16]}
+        if tag not in own_tags:
+            raise Refusal(f"only the project's own tags are moved, and {tag} is not one", FORBIDDEN)
         path = call.path(f"/images/{image['Id']}/tag", repo=repository, tag=tag)
         return Passage(forward=Forward(method="POST", path=path))
 
