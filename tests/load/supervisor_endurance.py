@@ -19,7 +19,7 @@ from tests.integration.test_docker_guard import HOSTILE as BODIES
 from tests.load.findings import Finding
 from tests.load.supervisor_peers import Supervised, compose_labels
 from tests.load.supervisor_site import Site
-from tests.load.supervisor_watch import Events, inspect
+from tests.load.supervisor_watch import Events, kill_9
 
 ACTIONS, KILLS = 50, 20
 SCALES = (2, 6)
@@ -65,12 +65,7 @@ class Deeds:
         return self._post("scale", replicas=self.chance.randint(*SCALES), hold_seconds=900)
 
     def _kill(self) -> bool:
-        victim = self.chance.choice(self.site.stack.containers("backend"))
-        try:
-            self.site.stack.kill_9(victim)
-        except (ProcessLookupError, subprocess.CalledProcessError):
-            return False  # it was on its way out
-        return True
+        return kill_9(self.site.stack, self.chance.choice(self.site.stack.containers("backend")))
 
     def _restart(self) -> bool:
         return self._post("restart", replica=self.chance.choice(self.site.stack.containers("backend"))[:12])
@@ -104,7 +99,11 @@ def actions(site: Site) -> list[Finding]:
 
 
 def _is_rolling(site: Site) -> bool:
-    return site.supervisor.get("/api/rollouts?service=backend")[0]["phase"] not in ("done", "rolled_back")
+    try:
+        newest = site.supervisor.get("/api/rollouts?service=backend&limit=1")
+    except httpx.HTTPStatusError:
+        return True  # it has just started, and does not know yet
+    return bool(newest) and newest[0]["phase"] not in ("done", "rolled_back")
 
 
 def _differences(site: Site) -> list[str]:
@@ -138,7 +137,7 @@ def supervisor_killed(site: Site) -> list[Finding]:
             name = deeds.one()
             delay = deeds.chance.uniform(0.0, 8.0 if name == "deploy" else 4.0)
             time.sleep(delay)
-            site.stack.kill_9(site.stack.containers("supervisor")[0])
+            assert kill_9(site.stack, site.stack.containers("supervisor")[0]), "the supervisor does not run"
             began = time.monotonic()
             problem = _came_right(site)
             seconds = time.monotonic() - began
@@ -173,7 +172,10 @@ def _came_right(site: Site) -> str:
 
 
 def _is_calm(site: Site) -> bool:
-    service = site.supervisor.service("backend")
+    try:
+        service = site.supervisor.service("backend")
+    except httpx.HTTPStatusError:
+        return False
     is_whole = service["ready"] == service["running"] == service["desired"]
     return bool(is_whole and len(service["replicas"]) == service["desired"])
 
@@ -191,7 +193,7 @@ def crash_loop(site: Site) -> list[Finding]:
         while time.monotonic() < ends:
             cursed |= set(stack.containers("backend")) - good
             for replica in cursed:
-                _end(site, replica)
+                kill_9(stack, replica)
             time.sleep(ALIVE_SECONDS)
     starts = sum(event.action == "start" for event in events.seen)
     new = [i for i in site.supervisor.get("/api/incidents?service=backend&limit=100") if i["id"] not in known]
@@ -202,14 +204,6 @@ def crash_loop(site: Site) -> list[Finding]:
         Finding(f"{name}: starts", str(starts), "<= 8 in 10 min"),
         Finding(f"{name}: incidents", f"{len(new)} ({kinds})", "1"),
     ]
-
-
-def _end(site: Site, replica: str) -> None:
-    try:
-        if inspect(site.stack, replica)["State"]["Running"]:
-            site.stack.kill_9(replica)
-    except (ProcessLookupError, subprocess.CalledProcessError):
-        return  # gone meanwhile
 
 
 def hostile(_site: Site) -> list[Finding]:

@@ -14,7 +14,7 @@ from tests.load.findings import SUPERVISOR, Finding
 from tests.load.supervised import READS
 from tests.load.supervisor_peers import REPLICAS, Keeper
 from tests.load.supervisor_site import Run, Site, under_load
-from tests.load.supervisor_watch import Events, Watch
+from tests.load.supervisor_watch import Events, Watch, kill_9
 
 Measure = Callable[[Site, Keeper], list[Finding]]
 
@@ -33,7 +33,7 @@ def kill(site: Site, keeper: Keeper) -> list[Finding]:
 
     def strike() -> None:
         times.append(time.monotonic())
-        site.stack.kill_9(victim)
+        assert kill_9(site.stack, victim), "the replica did not run"
         time.sleep(BOOT_SECONDS)
         watch.ready_at.clear()
         _wait(lambda: bool(watch.ready_at), BACK_SECONDS)
@@ -67,6 +67,7 @@ def hang(site: Site, keeper: Keeper) -> list[Finding]:
     before = keeper.replicas()
     victim = before[0]
     pid = site.stack.pid(victim)
+    assert pid > 0, "the replica did not run"
     watch, events = Watch(site.stack, keeper.labels, known=frozenset(before)), Events(keeper.labels)
     times: list[float] = []
 

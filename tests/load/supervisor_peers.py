@@ -112,6 +112,7 @@ class RestartAlways:
 
     def scale(self, replicas: int) -> None:
         self._up(replicas)
+        eventually(lambda: self._stack.is_healthy("backend"), within_seconds=120)
 
     def roll_out(self, image: str) -> str:
         self._stack.docker("tag", image, self._tag)

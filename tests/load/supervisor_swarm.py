@@ -117,6 +117,9 @@ class Swarm:
         deadline = time.monotonic() + 90
         while self.replicas() and time.monotonic() < deadline:
             time.sleep(0.5)
+        left = self._stack.docker("ps", "-aq", "--filter", f"label={self.labels[0]}").split()
+        if left:
+            self._try("rm", "--force", "--volumes", *left)
         for service in STORES:
             for container in self._stack.containers(service):
                 self._try("network", "disconnect", "--force", self._network, container)

@@ -10,7 +10,9 @@ from __future__ import annotations
 import ctypes
 import http.client
 import json
+import os
 import re
+import signal
 import subprocess
 import threading
 import time
@@ -36,6 +38,21 @@ T = TypeVar("T")
 def inspect(stack: Stack, container: str) -> dict[str, Any]:
     found: dict[str, Any] = json.loads(stack.docker("inspect", container))[0]
     return found
+
+
+def kill_9(stack: Stack, container: str) -> bool:
+    """End the process of a container past Docker; False when it has none at the moment.
+
+    A container without a process has the number 0, which the kernel takes for all processes of the caller's group.
+    """
+    try:
+        pid = stack.pid(container)
+        if pid <= 0:
+            return False
+        os.kill(pid, signal.SIGKILL)
+    except (ProcessLookupError, subprocess.CalledProcessError):
+        return False  # gone meanwhile
+    return True
 
 
 def addresses(inspected: Mapping[str, Any]) -> list[str]:
