@@ -35,7 +35,7 @@ from tests.load.supervisor_swarm import Swarm
 
 ALONE: dict[str, Callable[[Site], list[Finding]]] = {**SCALING, "cost": cost, "events": events, **ENDURANCE}
 NAMES = (*UNDER_LOAD, *ALONE)
-PEERS: dict[str, Callable[[Site], Keeper]] = {"restart-always": RestartAlways, "swarm": Swarm}
+PEERS = ("restart-always", "swarm")
 # What can go wrong in a measure without that the others are worth less: it is told in the table.
 TROUBLE = (AssertionError, httpx.HTTPError, subprocess.SubprocessError, OSError, KeyError, IndexError, StopIteration)
 
@@ -99,7 +99,7 @@ def main() -> int:
     parser.add_argument("--long", action="store_true", help="the crash loop for 10 min instead of 3")
     options = parser.parse_args()
     wanted = _chosen(parser, options.only, NAMES) or list(NAMES)
-    peers = _chosen(parser, options.peers, tuple(PEERS))
+    peers = _chosen(parser, options.peers, PEERS)
     stack = Stack.from_environment()
     if stack is None:
         parser.error("no stack to measure: `make bench-supervisor` starts one")
@@ -121,14 +121,15 @@ def main() -> int:
 def _run(bench: Bench, site: Site, wanted: list[str], peers: list[str]) -> None:
     loaded = [name for name in wanted if name in UNDER_LOAD]
     bench.under(Supervised(site), loaded)
-    for name in peers:
-        keeper = PEERS[name](site)
-        why_not = keeper.why_not() if isinstance(keeper, Swarm) else ""
-        if why_not:
-            print(f"  {keeper.name} is left out: {why_not}", flush=True)
-        else:
-            bench.under(keeper, loaded)
+    if "restart-always" in peers:
+        bench.under(RestartAlways(site), loaded)
     bench.alone([name for name in wanted if name in ALONE])
+    if "swarm" in peers and loaded:
+        swarm = Swarm(site)
+        if why_not := swarm.why_not():
+            print(f"  {swarm.name} is left out: {why_not}", flush=True)
+        else:
+            bench.under(swarm, loaded)
 
 
 def _chosen(parser: argparse.ArgumentParser, text: str, known: tuple[str, ...]) -> list[str]:
