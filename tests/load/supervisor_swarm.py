@@ -1,8 +1,8 @@
 """Docker Swarm as the keeper of the backends, for comparison: the same image with the same limits, secrets and volumes
 as a service whose addresses are in DNS (`dnsrr`), behind the same NGINX and the same stores. For supervisor_bench.py.
 
-The swarm has one node, listens on loopback and is left at the end, also after a failure. Leaving has a price: the engine
-forgets the names of all running containers (seen on Engine 20.10), which answer to their names again only after a
+The swarm has one node, listens on loopback and is left at the end, also after a failure. Leaving has a price: the
+engine forgets the names of all running containers (seen on Engine 20.10), which answer to them again only after a
 restart. So this is measured last, the stack is restarted afterwards, and where anything else runs it is left out.
 """
 
