@@ -84,6 +84,7 @@ class Supervised:
             with supervisor.policies({"services": {"backend": BACK_QUICKLY}}):
                 record = supervisor.roll_out("backend", original, within_seconds=300)
             assert record["phase"] == "done", record
+        supervisor.post("/api/services/backend/resume")  # ends quarantines and pauses
         supervisor.settle("backend", REPLICAS)
 
 
