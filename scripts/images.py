@@ -24,11 +24,12 @@ from scripts.image_catalog import (
     inputs_hash,
     select,
 )
-from scripts.process import ROOT, STATE, log_file, logged
+from scripts.process import ROOT, STATE, log_file, logged, output
 from scripts.registry import Mode
 
 COMPONENTS = tuple(image.name for image in CATALOG if image.replaces_upstream and image.name != "base")
 OURS = tuple(image.name for image in CATALOG if not image.replaces_upstream)
+TAG_SECONDS = 60
 COMPOSE = ("docker", "compose", "--file", "docker-compose.prod.yml")
 
 
@@ -90,12 +91,18 @@ def tag(mode: Mode, project_name: str) -> None:
     that nobody else's build, and only its own `make up` or a rollout, changes what it runs.
     """
     names = [name for name in STACK if mode == "local" or name in OURS]
+    own = {name: f"modporter/{name}:{project_name}" for name in [*names, "migrate"]}
+    before = _ids([BY_NAME["backend"].tag, own["backend"], own["migrate"]])
     for name in names:
-        logged(
-            ["docker", "tag", BY_NAME[name].tag, f"modporter/{name}:{project_name}"],
-            log_file("images"),
-            timeout_seconds=60,
-        )
+        logged(["docker", "tag", BY_NAME[name].tag, own[name]], log_file("images"), timeout_seconds=TAG_SECONDS)
+    # Compose recreates what depends on a one-shot that has another image: a rolled-out backend would go in vain.
+    if before[0] != before[1] or not before[2]:
+        logged(["docker", "tag", own["backend"], own["migrate"]], log_file("images"), timeout_seconds=TAG_SECONDS)
+
+
+def _ids(references: Sequence[str]) -> list[str]:
+    """The id of each image, empty where there is none."""
+    return [output(["docker", "image", "inspect", "--format", "{{.Id}}", reference]) or "" for reference in references]
 
 
 @contextmanager

@@ -112,7 +112,9 @@ class Stack:
         return [line for line in told if re.search(r"Recreate|Creat|Remov|Stopp", line)]
 
     def kill_9(self, container: str) -> None:
-        os.kill(self.pid(container), signal.SIGKILL)
+        pid = self.pid(container)
+        assert pid > 1, f"{container} has no process"  # 0 would be ourselves
+        os.kill(pid, signal.SIGKILL)
 
     @contextmanager
     def stopped(self, service: str) -> Iterator[None]:
