@@ -91,9 +91,8 @@ def farewell(installation: Project, seconds: float, *, with_reload: bool) -> Non
     console.say(f"  API            {url}/api/docs")
     supervisor = f"http://127.0.0.1:{installation.values['SUPERVISOR_PORT']}"
     console.say(f"  status         {url}/status (for everybody), {supervisor} (for operators)")
-    console.say(
-        f"  passwords      {relative(installation.secrets_dir)}/ (one file each; supervisor_password opens the operators' page)"
-    )
+    secrets = relative(installation.secrets_dir)
+    console.say(f"  passwords      {secrets}/ (one file each; supervisor_password opens the operators' page)")
     console.say(f"  settings       {relative(installation.env_file)}")
     if with_reload:
         console.say("  stores         the ports in docker-compose.dev.yml, on 127.0.0.1; edits under services/ reload")

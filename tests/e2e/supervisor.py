@@ -76,8 +76,13 @@ class Supervisor:
         """Whether any replica was made from the image."""
         return any(replica["image"] == image for replica in self.service("backend")["replicas"].values())
 
-    def rollout(self, service: str) -> dict[str, Any]:
+    def rollouts(self, service: str) -> list[dict[str, Any]]:
+        """The newest first."""
         found: list[dict[str, Any]] = self.get(f"/api/rollouts?service={service}")
+        return found
+
+    def rollout(self, service: str) -> dict[str, Any]:
+        found = self.rollouts(service)
         assert found, f"there was no rollout of {service}"
         return found[0]
 
@@ -102,13 +107,13 @@ class Supervisor:
 
     def roll_out(self, service: str, image: str, *, within_seconds: float = 300) -> dict[str, Any]:
         """Deploy, and wait until it is over, one way or the other; the rollout's record."""
+        known = {record["id"] for record in self.rollouts(service)}
         answer = self.post(f"/api/services/{service}/deploy", image=image)
         assert answer.status_code == 202, answer.text
 
         def ended() -> dict[str, Any] | None:
-            newest = self.rollout(service)
-            is_over = newest["image"] == image and newest["phase"] in ("done", "rolled_back")
-            return newest if is_over else None
+            new = [record for record in self.rollouts(service) if record["id"] not in known]
+            return new[0] if new and new[0]["phase"] in ("done", "rolled_back") else None
 
         return eventually(ended, within_seconds=within_seconds, every_seconds=0.5)  # type: ignore[return-value]
 
