@@ -31,8 +31,8 @@ STAGES = (
         measures_coverage=True,
     ),
     Stage("contract", ("tests/contract",), 180),
-    Stage("integration", ("tests/integration",), 900, needs="engine", measures_coverage=True),
-    Stage("e2e", ("tests/e2e",), 1500, needs="stack"),
+    Stage("integration", ("tests/integration",), 1800, needs="engine", measures_coverage=True),
+    Stage("e2e", ("tests/e2e",), 2700, needs="stack"),
     Stage("browser", ("tests/browser",), 900, needs="stack"),
 )
 FOLDER = STATE / "test"
