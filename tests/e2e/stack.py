@@ -147,8 +147,8 @@ class Stack:
         tables = ("tenants", "conversions", "ledger_rows", "previews", "conversion_embeddings", "procrastinate_jobs")
         counts = " UNION ALL ".join(f"SELECT '{name}', count(*) FROM {name}" for name in tables)
         rows = dict(line.split("|") for line in self.sql(counts).splitlines())
-        files = self.compose(
-            "exec", "-T", "--index", "1", "backend", "/usr/bin/python3", "-c",
+        files = self.docker(
+            "exec", self.containers("backend")[0], "/usr/bin/python3", "-c",
             "import os; print(sum(len(f) for _, _, f in os.walk('/var/lib/modporter/objects')))",
         )  # fmt: skip
         return {**{name: int(count) for name, count in rows.items()}, "files": int(files)}
