@@ -142,6 +142,16 @@ class Stack:
         waiting = "SELECT count(*) FROM conversions WHERE status IN ('queued', 'running')"
         eventually(lambda: self.sql(waiting) == "0", within_seconds=180, every_seconds=1)
 
+    def stored_at_rest(self) -> dict[str, int]:
+        """What is stored once earlier deletions are through: the same twice, a second apart."""
+
+        def still() -> dict[str, int] | None:
+            first = self.stored()
+            time.sleep(1)
+            return first if self.stored() == first else None
+
+        return eventually(still, within_seconds=30)  # type: ignore[return-value]
+
     def stored(self) -> dict[str, int]:
         """How much the stack holds: rows of every tenant-owned table and files in object storage."""
         tables = ("tenants", "conversions", "ledger_rows", "previews", "conversion_embeddings", "procrastinate_jobs")

@@ -28,7 +28,7 @@ LIMIT_BYTES = 100_000_000
 def nothing_kept(stack: Stack) -> Iterator[None]:
     """What is stored must be as before, once the scenario is over."""
     stack.wait_until_idle()
-    before = stack.stored()
+    before = stack.stored_at_rest()
     yield
     eventually(lambda: stack.stored() == before, within_seconds=20)
 

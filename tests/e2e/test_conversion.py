@@ -167,7 +167,7 @@ def test_others_see_nothing(stack: Stack, owner: httpx.Client, finished: dict[st
 def test_deleting_leaves_nothing_behind(stack: Stack, visitor: httpx.Client, mod: Path) -> None:
     visitor.delete(f"/api/v1/conversions/{convert(visitor, mod)['id']}")  # from here on the tenant exists
     stack.wait_until_idle()
-    before = stack.stored()
+    before = stack.stored_at_rest()
     conversion = convert(visitor, mod)
     assert stack.stored()["ledger_rows"] > before["ledger_rows"]
     assert visitor.delete(f"/api/v1/conversions/{conversion['id']}").status_code == 204
