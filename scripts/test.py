@@ -165,7 +165,7 @@ def remove_leftovers() -> None:
         # The installation's own tags; what was built keeps its name `:local`.
         (["docker", "image", "ls", "--format", "{{.Repository}}:{{.Tag}}"], ["docker", "image", "rm"]),
     ):
-        tags = [f"reference=modporter/*:{name}", f"reference=modporter/*:{name}-previous"]
+        tags = [f"reference=modporter/*:{name}", f"reference=modporter/*:{name}-*"]
         mine = tags if listing[1] == "image" else [label]
         filters = [word for one in mine for word in ("--filter", one)]
         found = subprocess.run(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -96,10 +97,12 @@ class Supervisor:
 
     # --- images -----------------------------------------------------------------------------------------------------
     def build(self, fault: str) -> str:
-        """An image of the running backend with a fault; its reference."""
-        reference = f"modporter/backend:{self.stack.project}-{fault}"
+        """An image of the running backend with a fault, different from every one before; its reference."""
+        nonce = secrets.token_hex(4)
+        reference = f"modporter/backend:{self.stack.project}-{fault}-{nonce}"
         base = f"modporter/backend:{self.stack.project}"
         arguments = ["--build-arg", f"BASE_IMAGE={base}", "--build-arg", f"FAULT={fault}", "--tag", reference]
+        arguments += ["--label", f"org.modporter.build={nonce}"]
         command = ["docker", "buildx", "build", "--load", "--provenance=false", *arguments, str(FAULTY)]
         done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
         assert done.returncode == 0, done.stderr
