@@ -114,7 +114,7 @@ class TestCommands:
     ) -> None:
         assert main(arguments) == ends.OK
         (sent,) = stage.desk.commands
-        wanted = replace(expected, id=sent.id, by="token")
+        wanted = replace(expected, id=sent.id, by="cli")
         if hasattr(expected, "replica_id"):
             replicas = stage.world.report().snapshot.services["backend"].replicas
             wanted = replace(wanted, replica_id=next(each.id for each in replicas if each.number == 2))
