@@ -113,7 +113,7 @@ class RolloutPolicy:
     ready_seconds: float = 120.0  # a new replica must be ready by then
     canary_weights: tuple[int, ...] = (5, 20, 50, 100)
     step_seconds: float = 5.0  # at least this long at each weight
-    step_max_seconds: float = 60.0  # without traffic the step ends here when nothing is wrong
+    step_max_seconds: float = 20.0  # without traffic the step ends here when nothing is wrong
     bake_seconds: float = 60.0  # after the last replacement, evidence still rolls back
     error_ratio_max: float = 0.01  # an error ratio of the old ones plus this is a bad image
     latency_factor_max: float = 2.0  # share of slow answers (slower than the old p95) this many times more is bad
