@@ -3,16 +3,20 @@ Called by reconcile."""
 
 from __future__ import annotations
 
+import re
+
 import structlog
 
 from supervisor.ports import CycleReport
+
+_NUMBER = re.compile(r"\d+(?:[.,]\d+)*")
 
 log = structlog.get_logger(__name__)
 
 
 class Journal:
     def __init__(self) -> None:
-        self._sentences: dict[str, str] = {}
+        self._told: dict[str, tuple[object, ...]] = {}  # service -> what was said of it last
         self._problems: frozenset[str] = frozenset()
         self._is_standby = False
 
@@ -21,8 +25,10 @@ class Journal:
             log.info("standing_by", cycle=report.cycle)
         self._is_standby = report.is_standby
         for name, verdict in report.plan.verdicts.items():
-            if self._sentences.get(name) != verdict.sentence:
-                self._sentences[name] = verdict.sentence
+            # A countdown or a load that moves a little is no news.
+            news = (_NUMBER.sub("#", verdict.sentence), verdict.desired, verdict.running, verdict.ready)
+            if self._told.get(name) != news:
+                self._told[name] = news
                 log.info(
                     "verdict",
                     cycle=report.cycle,
