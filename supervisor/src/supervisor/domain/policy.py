@@ -116,8 +116,8 @@ class RolloutPolicy:
     step_max_seconds: float = 20.0  # without traffic the step ends here when nothing is wrong
     bake_seconds: float = 60.0  # after the last replacement, evidence still rolls back
     error_ratio_max: float = 0.01  # an error ratio of the old ones plus this is a bad image
-    latency_factor_max: float = 2.0  # share of slow answers (slower than the old p95) this many times more is bad
-    false_alarm_probability: float = 0.01
+    latency_factor_max: float = 2.0  # this many times slower at the old image's quantiles is bad
+    false_alarm_probability: float = 0.01  # in each step
     missed_alarm_probability: float = 0.05
     min_requests: int = 20
 
