@@ -51,5 +51,7 @@ class DryRunHistory:
 class NoLease:
     """Looking needs none."""
 
+    problem = ""
+
     def acquire(self) -> bool:
         return True

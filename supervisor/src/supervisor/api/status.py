@@ -57,7 +57,8 @@ def build_status(
         state=state,
         sentence=_overall_sentence(state, services),
         ready=sum(each.ready for each in services.values()),
-        replicas=sum(len(each.replicas) for each in services.values()),
+        # A one-shot that has done its work is no replica that is missing.
+        replicas=sum(max(each.desired, each.running) for each in services.values()),
         requests_per_second=round(sum(rates), 1) if rates else None,
         is_complete=snapshot.is_complete,
         is_standby=report.is_standby,

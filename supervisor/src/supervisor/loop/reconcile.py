@@ -56,6 +56,10 @@ class PolicySource(Protocol):
 
 
 class Lease(Protocol):
+    @property
+    def problem(self) -> str:
+        """Why the last acquire() was in vain; empty when it was not."""
+
     def acquire(self) -> bool:
         """True while this process may act. Returns at once."""
 
@@ -133,6 +137,8 @@ class Reconcile:
         done = await self._decide_and_act(snapshot, commands) if self._is_leading else _Done()
         if not self._is_leading:
             self._parts.desk.answer(commands, _refused(commands, "standby", "Another supervisor acts."))
+        if not self._is_leading and self._parts.lease.problem:
+            snapshot = replace(snapshot, problems=(*snapshot.problems, self._parts.lease.problem))
         if done.problem:
             snapshot = replace(snapshot, problems=(*snapshot.problems, done.problem))
         report = CycleReport(
