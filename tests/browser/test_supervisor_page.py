@@ -506,6 +506,7 @@ def test_the_keyboard_goes_everywhere(serve: Callable[[World], Running], visitor
         page.keyboard.press("g")
         page.keyboard.press(key)
         expect(page).to_have_url(f"{running.url}{path}")
+        page.wait_for_load_state("load")  # a key that comes before the page's script is nobody's
 
 
 # --- the public view ------------------------------------------------------------------------------------------------
