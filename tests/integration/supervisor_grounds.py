@@ -125,7 +125,8 @@ class DockerGround:
 
     def compose(self, *arguments: str) -> str:
         """Both streams: a dry run tells what it would do on the second."""
-        command = ["docker", "compose", "-f", str(self.file), *arguments]
+        # By its name: COMPOSE_PROJECT_NAME of the stack under test would come before the file's.
+        command = ["docker", "compose", "-p", PROJECT, "-f", str(self.file), *arguments]
         done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
         assert done.returncode == 0, done.stderr
         return done.stdout + done.stderr

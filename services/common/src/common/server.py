@@ -97,6 +97,9 @@ class DrainingServer(uvicorn.Server):
                 await self._leave(sockets)
         except TimeoutError:
             log.warning("left with something unfinished", after_seconds=self._times.all_seconds)
+        finally:
+            # uvicorn would raise it again; having left, also late, is exit code 0.
+            self._captured_signals[:] = [sent for sent in self._captured_signals if sent != signal.SIGTERM]
 
     async def _leave(self, sockets: list[socket.socket] | None) -> None:
         if signal.SIGTERM in self._captured_signals and not self.force_exit:
@@ -107,7 +110,6 @@ class DrainingServer(uvicorn.Server):
             await self._until(lambda: False, REFUSING_SECONDS)
             await self._finish_requests()  # last: what is idle now is closed in the same turn of the event loop
             log.info("drained", connections=len(self.server_state.connections))
-            self._captured_signals.clear()  # uvicorn would raise it again; having left well is exit code 0
         await super().shutdown(sockets)
 
     async def _use_up_connections(self) -> None:
