@@ -387,7 +387,7 @@ HEAVY = ("docker", "fastapi", "httpx", "plotext", "pydantic", "sqlite3", "uvicor
     [
         ("from supervisor.cli.commands import parser; parser()", HEAVY),
         ("import supervisor.cli.show, supervisor.cli.operate", ("docker", "fastapi", "plotext", "sqlite3", "uvicorn")),
-        ("import supervisor.cli.local, supervisor.bootstrap", ("plotext", "supervisor.simulate")),
+        ("import supervisor.cli.local, supervisor.bootstrap", ("plotext", "supervisor.cli.simulate")),
     ],
 )
 def test_a_command_imports_what_it_needs(made_of: str, absent: tuple[str, ...]) -> None:

@@ -25,8 +25,8 @@ from supervisor.domain.policy import (
     ServicePolicy,
 )
 from supervisor.policies import PolicyError
-from supervisor.policy_form import build_policy, form_of
-from supervisor.policy_keys import (
+from supervisor.policies.form import build_policy, form_of
+from supervisor.policies.keys import (
     DrainKeys,
     FileKeys,
     HealKeys,

@@ -11,8 +11,8 @@ from supervisor import policies
 from supervisor.domain.plan import Cause
 from supervisor.domain.policy import Policies, ServicePolicy
 from supervisor.ports import Series
-from supervisor.preview import preview, steps_of, summary
-from supervisor.replay import Recorded, ReplayOptions, replay, series_of
+from supervisor.replay.preview import preview, steps_of, summary
+from supervisor.replay.run import Recorded, ReplayOptions, replay, series_of
 
 TEXT = """
 services:

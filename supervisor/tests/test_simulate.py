@@ -19,10 +19,10 @@ from supervisor.__main__ import main
 from supervisor.adapters import sqlite_points
 from supervisor.adapters.sqlite_points import Point
 from supervisor.adapters.sqlite_schema import migrate, open_writing
-from supervisor.plot import clock, svg_plot, terminal_plot
 from supervisor.policies import load
-from supervisor.recordings import RecordingError, read_csv, read_range
-from supervisor.replay import ReplayOptions, replay
+from supervisor.replay.plot import clock, svg_plot, terminal_plot
+from supervisor.replay.recordings import RecordingError, read_csv, read_range
+from supervisor.replay.run import ReplayOptions, replay
 
 TEXT = """
 services:

@@ -17,8 +17,8 @@ import yaml
 from supervisor import policies
 from supervisor.domain.policy import Policies
 from supervisor.policies import Layer, PolicyError
-from supervisor.policy_form import form_of
-from supervisor.policy_tree import Tree, stacked
+from supervisor.policies.form import form_of
+from supervisor.policies.tree import Tree, stacked
 
 SAVED_NAME = "policies.saved.yml"
 _SAVED_HEADER = "# Changes saved over the API. They lie on top of policies.yml; delete this file to be rid of them.\n"

@@ -74,7 +74,7 @@ def _add_local(commands: Subparsers[argparse.ArgumentParser], *, wants_simulate:
     _json(check)
     simulate_text = "replay metrics against a policy"
     if wants_simulate:
-        import_module("supervisor.simulate").add_parser(commands)
+        import_module("supervisor.cli.simulate").add_parser(commands)
     else:
         commands.add_parser("simulate", help=simulate_text)
     hashing = _command(

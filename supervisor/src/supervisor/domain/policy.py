@@ -1,4 +1,4 @@
-"""What people decided beforehand: the frozen form of policies.yml. Read by the deciding modules; built by policies.py.
+"""What people decided beforehand: the frozen form of policies.yml. Read by the deciding modules; built by policies/.
 
 All durations are seconds, all ratios 0 to 1. Each key is documented in supervisor/policies.yml, with its default.
 """

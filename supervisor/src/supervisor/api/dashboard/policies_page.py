@@ -12,8 +12,8 @@ from supervisor.api.context import ApiContext, Context, Reader
 from supervisor.api.dashboard.rendering import Pages
 from supervisor.domain.policy import MetricPolicy, ScalePolicy, ServicePolicy
 from supervisor.policies import read
-from supervisor.policy_form import form_of
-from supervisor.policy_tree import Layer, Path, PolicyError
+from supervisor.policies.form import form_of
+from supervisor.policies.tree import Layer, Path, PolicyError
 
 router = APIRouter(include_in_schema=False)
 

@@ -16,7 +16,7 @@ from supervisor.api.context import ApiContext, Changer, Context, Reader
 from supervisor.api.series import SERIES_NAMES
 from supervisor.domain.policy import Policies
 from supervisor.policies import Layer, PolicyError, build, overridden_by_labels
-from supervisor.preview import preview
+from supervisor.replay.preview import preview
 
 router = APIRouter(prefix="/api/policies", tags=["policies"])
 changing = APIRouter(prefix="/api/policies", tags=["policies"], route_class=AuditedRoute)

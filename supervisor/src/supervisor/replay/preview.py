@@ -11,7 +11,7 @@ from itertools import pairwise
 
 from supervisor.domain.policy import Policies, ServicePolicy
 from supervisor.ports import Series
-from supervisor.replay import Replay, replay
+from supervisor.replay.run import Replay, replay
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

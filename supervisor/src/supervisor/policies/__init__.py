@@ -17,9 +17,9 @@ import yaml
 from pydantic import TypeAdapter, ValidationError
 
 from supervisor.domain.policy import MetricKind, Policies, ServicePolicy
-from supervisor.policy_form import build_policy, form_of, keys_at, metric_kind
-from supervisor.policy_keys import FileKeys, ServiceKeys
-from supervisor.policy_tree import Layer, Path, PolicyError, Problem, Tree, line_of, merged, read, stacked
+from supervisor.policies.form import build_policy, form_of, keys_at, metric_kind
+from supervisor.policies.keys import FileKeys, ServiceKeys
+from supervisor.policies.tree import Layer, Path, PolicyError, Problem, Tree, line_of, merged, read, stacked
 
 __all__ = ["Layer", "PolicyError", "build", "load", "overridden", "overridden_by_labels", "read"]
 

@@ -24,7 +24,7 @@ from supervisor.domain.policy import (
     SchedulePolicy,
     ServicePolicy,
 )
-from supervisor.policy_keys import (
+from supervisor.policies.keys import (
     DAYS,
     DrainKeys,
     FileKeys,
@@ -35,7 +35,7 @@ from supervisor.policy_keys import (
     ScheduleKeys,
     ServiceKeys,
 )
-from supervisor.policy_tree import Path, Tree
+from supervisor.policies.tree import Path, Tree
 
 SECTIONS = {"scale": ScaleKeys, "heal": HealKeys, "drain": DrainKeys, "rollout": RolloutKeys}
 _LISTS = {"metrics": MetricKeys, "schedules": ScheduleKeys}

@@ -9,8 +9,8 @@ from html import escape
 import plotext  # type: ignore[import-untyped]
 
 from supervisor.ports import Series
-from supervisor.preview import steps_of
-from supervisor.replay import Replay
+from supervisor.replay.preview import steps_of
+from supervisor.replay.run import Replay
 
 _WIDTH, _HEIGHT = 960, 360
 _LEFT, _RIGHT, _TOP, _BOTTOM = 48, 32, 60, 32

@@ -1,6 +1,6 @@
 """The keys of policies.yml: their types and bounds. Used by policies, which says in words what pydantic finds.
 
-Every key may be absent: then policy_form takes its default from domain/policy.py, so no default is written twice.
+Every key may be absent: then form takes its default from domain/policy.py, so no default is written twice.
 """
 
 from __future__ import annotations

@@ -17,7 +17,7 @@ from supervisor.domain.memory import Memory
 from supervisor.domain.plan import Cause, StartReplica
 from supervisor.domain.policy import HealPolicy, MetricKind, MetricPolicy, MetricScope, Policies, ServicePolicy
 from supervisor.ports import Series
-from supervisor.replay_world import World
+from supervisor.replay.world import World
 
 READY = "ready"  # the series that says how many replicas the values were measured over
 _HISTORY_SUFFIXES = ("", "_seconds", "_ratio", "_per_second")

@@ -27,11 +27,11 @@ from supervisor.adapters.sqlite_archive import SqliteArchive
 from supervisor.cli import ends
 from supervisor.cli.ends import End
 from supervisor.domain.policy import MetricKind, ServicePolicy
-from supervisor.plot import clock, svg_plot, terminal_plot
 from supervisor.ports import Refused, Series, Unavailable
-from supervisor.preview import summary
-from supervisor.recordings import RecordingError, read_csv, read_range
-from supervisor.replay import READY, Replay, ReplayOptions, replay
+from supervisor.replay.plot import clock, svg_plot, terminal_plot
+from supervisor.replay.preview import summary
+from supervisor.replay.recordings import RecordingError, read_csv, read_range
+from supervisor.replay.run import READY, Replay, ReplayOptions, replay
 
 _POLICIES_FILE = "/etc/supervisor/policies.yml"
 _HISTORY_NAMES = ("cpu_ratio", "memory_ratio", "requests_per_second", "p95_seconds", READY)
@@ -43,7 +43,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     """Add `simulate` to the commands."""
     parser = subparsers.add_parser("simulate", help="replay metrics against a policy", description=__doc__)
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
-    parser.set_defaults(carried_out_by="supervisor.simulate:run")
+    parser.set_defaults(carried_out_by="supervisor.cli.simulate:run")
     parser.add_argument("service")
     file = os.environ.get("POLICIES_FILE", _POLICIES_FILE)
     parser.add_argument("--policies", type=Path, default=Path(file), help=f"policies.yml (default: {file})")
