@@ -386,12 +386,22 @@ def test_changes_and_refusals_are_in_the_book_with_their_cause(docker: FakeDocke
     ]
     first, second, third = book["entries"]
     assert first["cause"] == "a test"
+    assert (first["kind"], first["subject"]) == ("start", "shop-web-1")
     assert first["path"] == f"/v1.41/containers/{WEB_1}/start"
     assert "docker-guard is not changed from here" in second["reason"]
     assert third["reason"] == "the container is not the project's"
     assert book["reads"]["inspect"] == 3
     assert book["newest"] == 3
     assert [entry["id"] for entry in guard.audit(after=2)["entries"]] == [3]
+
+
+def test_the_book_of_another_guard_has_another_name(tmp_path: Path, docker: FakeDocker, fresh_guard: Guard) -> None:
+    known = fresh_guard.audit()["book"]
+    assert fresh_guard.audit()["book"] == known
+    folder = tmp_path / "another"
+    folder.mkdir()
+    with guard_in_thread(folder, docker) as another:
+        assert another.audit()["book"] != known
 
 
 def test_a_cause_cannot_forge_the_book(docker: FakeDocker, guard: Guard) -> None:

@@ -7,6 +7,7 @@ that nobody can drown the book or fill the disk; how many were left out stands i
 from __future__ import annotations
 
 import json
+import secrets
 import time
 from collections import Counter, deque
 from dataclasses import asdict, dataclass
@@ -29,9 +30,12 @@ class Verdict(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Entry:
-    """One line. `cause` is what the supervisor said it was for (header X-Cause)."""
+    """One line. `cause` is what the supervisor said it was for (header X-Cause). `kind` is the call's, empty when it is
+    on no list; `subject` is what it is about, by name."""
 
     listener: str
+    kind: str = ""
+    subject: str = ""
     method: str
     path: str
     verdict: Verdict
@@ -46,6 +50,7 @@ class Audit:
 
     def __init__(self, out: TextIO) -> None:
         self._out = out
+        self._book = secrets.token_hex(8)  # numbers begin again with each guard, so they are its own
         self._entries: deque[dict[str, Any]] = deque(maxlen=KEPT_ENTRIES)
         self._newest = 0
         self._reads: Counter[str] = Counter()
@@ -84,8 +89,10 @@ class Audit:
         print(json.dumps(line, sort_keys=True), file=self._out, flush=True)
 
     def after(self, entry_id: int) -> dict[str, Any]:
-        """What GET /guard/audit answers: entries with a greater id, oldest first, and the counts."""
+        """What GET /guard/audit answers: entries with a greater id, oldest first, and the counts. `book` is another one
+        after a restart, which forgets all entries."""
         return {
+            "book": self._book,
             "entries": [entry for entry in self._entries if entry["id"] > entry_id],
             "newest": self._newest,
             "reads": dict(self._reads),

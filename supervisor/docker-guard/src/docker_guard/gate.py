@@ -66,6 +66,16 @@ class Gate:
         """Held from the judgement to Docker's answer: of two removals at once, each must see what the other did."""
         return self._removals if call.kind is Kind.REMOVE else nullcontext()
 
+    def subject_of(self, call: Call) -> str:
+        """What the call is about, by a name that people know; for the audit."""
+        match call.kind:
+            case Kind.CREATE:
+                return call.query["name"]
+            case Kind.TAG:
+                return f"{call.query['repo']}:{call.query['tag']}"
+            case _:
+                return self._project.name_of(call.reference)
+
     async def judge(self, call: Call, body: bytes, listener: Listener) -> Passage | OwnAnswer:
         """Raises Refusal, and DaemonAway when Docker must be asked first and is not there."""
         if body and call.kind not in HAS_BODY:

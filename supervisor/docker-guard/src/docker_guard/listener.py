@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import time
+from dataclasses import dataclass
 from pathlib import Path
 
 import h11
@@ -22,6 +23,19 @@ MAX_CONNECTIONS = 64
 DRAIN_SECONDS = 8.0  # for the changes in hand when the guard is stopped; Docker's own patience is 10
 BAD_GATEWAY = 502
 UNAVAILABLE = 503
+
+
+@dataclass(slots=True)
+class Asked:
+    """What the audit is told of: a request, as far as it was understood, and when it began (steady seconds)."""
+
+    started: float
+    request: Request | None = None
+    call: Call | None = None
+
+    @property
+    def is_mutation(self) -> bool:
+        return self.call is not None and self.call.is_mutation
 
 
 class Door:
@@ -80,7 +94,7 @@ class Door:
             try:
                 request = await read_request(reader)
             except Refusal as refusal:
-                self._record(None, Verdict.REFUSED, refusal.status, started, refusal.reason)
+                self._record(Asked(started), Verdict.REFUSED, refusal.status, refusal.reason)
                 await stranger.tell(refusal.status, refusal.message, is_last=True)
                 return
             if request is None:
@@ -95,10 +109,9 @@ class Door:
 
     async def _answer(self, client: Client, request: Request, task: asyncio.Task[None]) -> None:
         """Judge, ask Docker, pass on, and write it down whatever happens."""
-        started = time.monotonic()
-        call: Call | None = None
+        asked = Asked(time.monotonic(), request)
         try:
-            call = find_call(request.method, parse_target(request.target), self._listener)
+            asked.call = call = find_call(request.method, parse_target(request.target), self._listener)
             if call.is_mutation:
                 self._changing.add(task)
             else:
@@ -106,22 +119,22 @@ class Door:
             async with self._gate.turn(call):
                 await self._carry_out(client, request, call)
         except Refusal as refusal:
-            if not refusal.is_absence or (call is not None and call.is_mutation):
-                self._record(request, Verdict.REFUSED, refusal.status, started, refusal.reason)
+            if not refusal.is_absence or asked.is_mutation:
+                self._record(asked, Verdict.REFUSED, refusal.status, refusal.reason)
             await client.tell(refusal.status, refusal.message)
         except DaemonAway as away:
-            if call is not None and call.is_mutation:
-                self._record(request, Verdict.FAILED, BAD_GATEWAY, started, str(away))
+            if asked.is_mutation:
+                self._record(asked, Verdict.FAILED, BAD_GATEWAY, str(away))
             if client.status:
                 raise Gone from away  # its answer breaks off, as Docker's did
             await client.tell(BAD_GATEWAY, f"docker-guard: {away}")
         except (Gone, asyncio.CancelledError):
-            if call is not None and call.is_mutation:
-                self._record(request, Verdict.FAILED, client.status, started, "the answer reached nobody")
+            if asked.is_mutation:
+                self._record(asked, Verdict.FAILED, client.status, "the answer reached nobody")
             raise
         else:
             if call.is_mutation:
-                self._record(request, Verdict.ALLOWED, client.status, started)
+                self._record(asked, Verdict.ALLOWED, client.status)
 
     async def _carry_out(self, client: Client, request: Request, call: Call) -> None:
         judged = await self._gate.judge(call, request.body, self._listener)
@@ -134,16 +147,19 @@ class Door:
             else:
                 await client.pass_on(answer, judged.change)
 
-    def _record(self, request: Request | None, verdict: Verdict, status: int, started: float, reason: str = "") -> None:
+    def _record(self, asked: Asked, verdict: Verdict, status: int, reason: str = "") -> None:
+        request, call = asked.request, asked.call
         self._audit.add(
             Entry(
                 listener=self._listener,
+                kind=call.kind if call else "",
+                subject=self._gate.subject_of(call) if call else "",
                 method=request.method if request else "",
                 path=request.target if request else "",
                 verdict=verdict,
                 reason=reason,
                 cause=request.headers.get("x-cause", "") if request else "",
                 status=status,
-                duration_seconds=round(time.monotonic() - started, 4),
+                duration_seconds=round(time.monotonic() - asked.started, 4),
             )
         )

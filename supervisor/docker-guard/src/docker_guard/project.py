@@ -32,9 +32,10 @@ _FULL_ID = re.compile(r"[0-9a-f]{64}")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Container:
-    """What never changes of a container of the project. `image`: the reference it was made from."""
+    """What does not change of a container of the project. `image`: the reference it was made from."""
 
     id: str
+    name: str  # at the time of the first look; nobody renames replicas
     service: str
     config_hash: str
     image: str
@@ -62,6 +63,11 @@ class Project:
         self.name = name
         self._daemon = daemon
         self._known: OrderedDict[str, Container] = OrderedDict()
+
+    def name_of(self, reference: str) -> str:
+        """The name of a container that was looked at; else the reference itself."""
+        known = self._known.get(reference)
+        return known.name if known else reference
 
     async def find(self, reference: str, version: str) -> Container:
         """A container by id, short id or name. Raises Refusal (404) for one that is another's, or none; DaemonAway."""
@@ -111,6 +117,7 @@ class Project:
         labels: Mapping[str, str] = inspected["Config"].get("Labels") or {}
         container = Container(
             id=inspected["Id"],
+            name=inspected["Name"].removeprefix("/"),
             service=labels.get(SERVICE_LABEL, ""),
             config_hash=labels.get(HASH_LABEL, ""),
             image=inspected["Config"]["Image"],
