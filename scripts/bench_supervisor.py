@@ -1,8 +1,9 @@
 """Measures of the supervisor: `make bench-supervisor`. Starts the tests' own stack (never a user's), runs
 tests/load/supervisor_bench.py on it, takes it down.
 
-ONLY=kill,hang measures some of it, PEERS= leaves out the comparison with Compose alone and with Docker Swarm, LONG=1
-lets the crash loop last as long as its target says, SEED=7 sets the chance. It needs root: it kills past Docker.
+ONLY=kill,hang measures some of it, PEERS= leaves out the comparison with Compose alone and with Docker Swarm,
+PEERS_ONLY=1 measures nothing else, LONG=1 lets the crash loop last as long as its target says, SEED=7 sets the chance,
+KEEP=1 keeps the stack. It needs root: it kills past Docker.
 """
 
 from __future__ import annotations
@@ -31,9 +32,12 @@ def main() -> int:
         for name in ("ONLY", "PEERS", "SEED"):
             if name in os.environ:
                 command.append(f"--{name.lower()}={os.environ[name]}")
-        if os.environ.get("LONG") == "1":
-            command.append("--long")
+        command += [f"--{name}" for name in ("long", "peers-only") if os.environ.get(_variable(name)) == "1"]
         return subprocess.run(command, cwd=ROOT, env=run.environment, check=False, timeout=LIMIT_SECONDS).returncode
+
+
+def _variable(option: str) -> str:
+    return option.upper().replace("-", "_")
 
 
 if __name__ == "__main__":

@@ -1,11 +1,17 @@
 """What the measures of the supervisor find, and the table of it: a row for each measure, a column for each keeper.
 Used by supervisor_bench.py and by all measures.
+
+The table is kept as JSON with the raw numbers of each load, so that it can be measured in pieces.
 """
 
 from __future__ import annotations
 
+import json
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
 
 from tests.load.open_loop import Report
 
@@ -20,6 +26,7 @@ class Finding:
     measure: str
     value: str
     target: str = ""
+    raw: Mapping[str, Any] = field(default_factory=dict, compare=False)  # the numbers of the load behind it
 
 
 @dataclass
@@ -28,11 +35,26 @@ class Table:
 
     rows: dict[str, dict[str, str]] = field(default_factory=dict)  # measure -> column -> value
     targets: dict[str, str] = field(default_factory=dict)
+    raw: dict[str, dict[str, Mapping[str, Any]]] = field(default_factory=dict)  # measure -> column -> numbers
 
     def add(self, column: str, finding: Finding) -> None:
         self.rows.setdefault(finding.measure, {})[column] = finding.value
         if finding.target:
             self.targets[finding.measure] = finding.target
+        if finding.raw:
+            self.raw.setdefault(finding.measure, {})[column] = finding.raw
+
+    @classmethod
+    def kept(cls, path: Path) -> Table:
+        """That of an earlier run, or an empty one."""
+        if not path.exists():
+            return cls()
+        found = json.loads(path.read_text())
+        return cls(found["rows"], found["targets"], found["raw"])
+
+    def keep(self, path: Path) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps({"rows": self.rows, "targets": self.targets, "raw": self.raw}, indent=1) + "\n")
 
     def markdown(self) -> str:
         peers = [name for row in self.rows.values() for name in row if name != SUPERVISOR]
@@ -71,7 +93,7 @@ def _bad(report: Report) -> set[str]:
 
 def reached(report: Report, rate: float) -> str:
     """Empty, or how many requests a second left when the generator could not keep its rate."""
-    begun = [at for at, *_ in report.by_time]
+    begun = [at for at, *_ in report.by_time] + [loss.began for loss in report.failed_by_time]
     if len(begun) < 2 or max(begun) == min(begun):
         return ""
     real = report.sent / (max(begun) - min(begun))

@@ -17,7 +17,7 @@ import httpx
 
 from tests.e2e.journeys import convert
 from tests.e2e.stack import Stack
-from tests.load.open_loop import Load
+from tests.load.open_loop import Load, Request
 
 READS = ("GET list", "GET page")
 KINDS = {"GET list": 0.45, "GET page": 0.25, "POST": 0.2, "slow POST": 0.1}
@@ -63,7 +63,7 @@ def supervised_traffic(stack: Stack, mod: Path, *, rate: float = 100.0) -> Itera
             content = _trickle(pace.uniform(*SLOW_SECONDS))
             return await client.post("/api/v1/conversions", content=content, headers=session | MULTIPART)
 
-        requests = {"GET list": list_own, "GET page": page, "POST": small, "slow POST": slow}
+        requests: dict[str, Request] = {"GET list": list_own, "GET page": page, "POST": small, "slow POST": slow}
         kinds = {name: (share, requests[name]) for name, share in KINDS.items()}
         accepted = {"POST": REFUSED, "slow POST": REFUSED}
         try:

@@ -1,16 +1,21 @@
 """Measures the supervisor of the running stack and prints a table: run by `make bench-supervisor`, which starts a stack
 of its own for it.
 
-make bench-supervisor                        everything, also under Compose alone and under Docker Swarm (about 2 h)
+make bench-supervisor                        everything, also under Compose alone and under Docker Swarm (about 80 min)
 make bench-supervisor ONLY=kill,hang         some of it
 make bench-supervisor PEERS=                 only the supervisor; PEERS=swarm or PEERS=restart-always for one of them
+make bench-supervisor PEERS_ONLY=1           only the others
 make bench-supervisor LONG=1 SEED=7          the crash loop for 10 min; another chance
+
+The table and the numbers behind it are kept in artifacts/bench-supervisor.json, and what is measured later joins what
+is there: remove the file to begin anew.
 """
 
 from __future__ import annotations
 
 import argparse
 import os
+import re
 import subprocess
 import sys
 import tempfile
@@ -20,7 +25,7 @@ from pathlib import Path
 
 import httpx
 
-from tests.e2e.stack import Stack
+from tests.e2e.stack import ROOT, Stack
 from tests.e2e.supervisor import Supervisor
 from tests.fixtures.sample_mod import build_sample_mod
 from tests.load.findings import SUPERVISOR, Finding, Table
@@ -36,6 +41,7 @@ from tests.load.supervisor_swarm import Swarm
 ALONE: dict[str, Callable[[Site], list[Finding]]] = {**SCALING, "cost": cost, "events": events, **ENDURANCE}
 NAMES = (*UNDER_LOAD, *ALONE)
 PEERS = ("restart-always", "swarm")
+KEPT = ROOT / "artifacts/bench-supervisor.json"
 # What can go wrong in a measure without that the others are worth less: it is told in the table.
 TROUBLE = (AssertionError, httpx.HTTPError, subprocess.SubprocessError, OSError, KeyError, IndexError, StopIteration)
 
@@ -45,7 +51,7 @@ class Bench:
 
     def __init__(self, site: Site) -> None:
         self._site = site
-        self.table = Table()
+        self.table = Table.kept(KEPT)
         self.failed = 0
 
     def under(self, keeper: Keeper, names: list[str]) -> None:
@@ -80,6 +86,7 @@ class Bench:
         target = f"  (target: {finding.target})" if finding.target else ""
         print(f"  {finding.measure}: {finding.value}{target}", flush=True)
         self.table.add(column, finding)
+        self.table.keep(KEPT)
 
 
 def _in_short(error: BaseException) -> str:
@@ -95,6 +102,7 @@ def main() -> int:
     )
     parser.add_argument("--only", default="", help=f"some of: {', '.join(NAMES)}")
     parser.add_argument("--peers", default=",".join(PEERS), help=f"some of: {', '.join(PEERS)}")
+    parser.add_argument("--peers-only", action="store_true", help="not the supervisor")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--long", action="store_true", help="the crash loop for 10 min instead of 3")
     options = parser.parse_args()
@@ -111,19 +119,19 @@ def main() -> int:
         site = Site(stack, Supervisor(stack), Path(work), mod, seed=options.seed, is_long=options.long)
         bench = Bench(site)
         try:
-            _run(bench, site, wanted, peers)
+            if not options.peers_only:
+                bench.under(Supervised(site), [name for name in wanted if name in UNDER_LOAD])
+                bench.alone([name for name in wanted if name in ALONE])
+            _under_peers(bench, site, [name for name in wanted if name in UNDER_LOAD], peers)
         finally:
             _untag(stack)
             print(f"\n{bench.table.markdown()}")
     return 1 if bench.failed else 0
 
 
-def _run(bench: Bench, site: Site, wanted: list[str], peers: list[str]) -> None:
-    loaded = [name for name in wanted if name in UNDER_LOAD]
-    bench.under(Supervised(site), loaded)
+def _under_peers(bench: Bench, site: Site, loaded: list[str], peers: list[str]) -> None:
     if "restart-always" in peers:
         bench.under(RestartAlways(site), loaded)
-    bench.alone([name for name in wanted if name in ALONE])
     if "swarm" in peers and loaded:
         swarm = Swarm(site)
         if why_not := swarm.why_not():
@@ -141,8 +149,13 @@ def _chosen(parser: argparse.ArgumentParser, text: str, known: tuple[str, ...]) 
 
 def _untag(stack: Stack) -> None:
     """The images that were made for the measures. One that a container still uses keeps its name."""
-    tags = [f"modporter/backend:{stack.project}-{name}" for name in (*BAD, "none", "original")]
-    subprocess.run(["docker", "image", "rm", *tags], capture_output=True, check=False, timeout=120)
+    made = "|".join((*BAD, "none", "original"))
+    names = stack.docker("image", "ls", "--format", "{{.Repository}}:{{.Tag}}", "modporter/backend").split()
+    tags = [
+        name for name in names if re.fullmatch(rf"modporter/backend:{re.escape(stack.project)}-({made})(-\w+)?", name)
+    ]
+    if tags:
+        subprocess.run(["docker", "image", "rm", *tags], capture_output=True, check=False, timeout=120)
 
 
 if __name__ == "__main__":

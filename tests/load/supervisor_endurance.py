@@ -21,7 +21,7 @@ from tests.load.supervisor_peers import Supervised, compose_labels
 from tests.load.supervisor_site import Site
 from tests.load.supervisor_watch import Events, kill_9
 
-ACTIONS, KILLS = 50, 20
+ACTIONS, KILLS = 50, 12
 SCALES = (2, 6)
 QUICK = {"rollout": {"ready_seconds": 30, "step_seconds": 2, "step_max_seconds": 4, "bake_seconds": 3}}
 CONVERGED_SECONDS = 300.0
@@ -73,13 +73,12 @@ class Deeds:
     def _deploy(self) -> bool:
         if self.chance.random() < 0.3:
             return self._post("rollback")
-        return self._post("deploy", image=f"modporter/backend:{self.site.stack.project}-none")
+        return self._post("deploy", image=self.site.supervisor.build("none"))
 
 
 def actions(site: Site) -> list[Finding]:
     """Fifty in a row, often before the one before is over; then Compose is asked."""
     keeper, deeds = Supervised(site), Deeds(site, random.Random(site.seed))
-    site.supervisor.build("none")
     with site.supervisor.policies({"services": {"backend": QUICK}}):
         for number in range(ACTIONS):
             name = deeds.one()
@@ -90,9 +89,10 @@ def actions(site: Site) -> list[Finding]:
     changes = site.stack.dry_run_changes()
     unlisted = _differences(site)
     left_over = _left_after_down(site)
-    name = f"{ACTIONS} random actions (seed {site.seed}: {deeds})"
+    name = f"{ACTIONS} random actions"
+    told = f"{'; '.join(changes) or '0'} (seed {site.seed}: {deeds})"
     return [
-        Finding(f"{name}: `up --dry-run` would change", "; ".join(changes) or "0", "0"),
+        Finding(f"{name}: `up --dry-run` would change", told, "0"),
         Finding("the same: containers that `ps` does not list", "; ".join(unlisted) or "0", "0"),
         Finding("the same: left over after `down`", "; ".join(left_over) or "0", "0"),
     ]
@@ -129,9 +129,8 @@ def _left_after_down(site: Site) -> list[str]:
 
 
 def supervisor_killed(site: Site) -> list[Finding]:
-    """With signal 9, at a random moment of a random action, twenty times; each time everything must come right."""
+    """With signal 9, at a random moment of a random action, twelve times; each time everything must come right."""
     keeper, deeds, slowest, wrong = Supervised(site), Deeds(site, random.Random(site.seed + 1)), 0.0, list[str]()
-    site.supervisor.build("none")
     with site.supervisor.policies({"services": {"backend": QUICK}}):
         for number in range(KILLS):
             name = deeds.one()

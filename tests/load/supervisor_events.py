@@ -58,9 +58,10 @@ def events(site: Site) -> list[Finding]:
     finally:
         _clear(site, engine)
         engine.close()
-    name = f"{_count(recorded):,} events, docker-guard restarted in between (away {cut:.1f} s)"
+    name = f"{EVENTS:,} events, docker-guard restarted in between"
+    shown = f"{'; '.join(left) or '0'} (of {_count(recorded):,} events; docker-guard was away for {cut:.1f} s)"
     return [
-        Finding(f"{name}: containers that the supervisor shows wrongly", "; ".join(left) or "0", "0"),
+        Finding(f"{name}: containers that the supervisor shows wrongly", shown, "0"),
         Finding("the same: in step after the last event", f"{in_step:.2f} s", "2 s"),
         Finding("the same: Docker seen again after docker-guard was back", f"{seen_again:.2f} s", "2 s"),
     ]

@@ -14,7 +14,7 @@ from tests.load.findings import SUPERVISOR
 from tests.load.supervisor_site import Site
 
 REPLICAS = 3
-BAD_IMAGE_SECONDS = 30.0  # how long a bad image is watched where nobody takes it back
+BAD_IMAGE_SECONDS = 20.0  # how long a bad image is watched where nobody takes it back
 BACK_QUICKLY = {"rollout": {"canary_weights": [100], "step_seconds": 1, "step_max_seconds": 2, "bake_seconds": 1}}
 
 

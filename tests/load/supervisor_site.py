@@ -7,6 +7,7 @@ from __future__ import annotations
 import asyncio
 import time
 import uuid
+from collections import Counter
 from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -21,9 +22,7 @@ from tests.load.open_loop import Load, Report
 from tests.load.supervised import READS, Streams, supervised_traffic
 
 STREAMS = 50
-# NGINX answers 429 above a hundred connections of one address: at 200 requests/s the slow uploads take most of them.
-STREAMS_AT_HIGH_RATE = 15
-HIGH_RATE = 150.0
+LOST_KEPT = 20
 LEAD_SECONDS, TAIL_SECONDS = 10.0, 8.0
 WINDOW_SECONDS = 10.0
 SETTLE_STREAMS_SECONDS = 3.0
@@ -51,13 +50,53 @@ class Run:
     ended: float
     streams_reopened: int
     streams_refused: int
+    cpu_ratio: float  # of all cores, how busy they were: by the stack, the generator and whatever else runs here
+
+    def _all(self) -> list[tuple[float, str, float]]:
+        """Begun, kind, took: also of those that were never answered."""
+        answered = [(at, kind, took) for at, kind, took, _ in self.report.by_time]
+        return answered + [(loss.began, loss.kind, loss.ended - loss.began) for loss in self.report.failed_by_time]
+
+    def numbers(self) -> dict[str, Any]:
+        """What of the load is kept: how many of which kind had which answer, how long each kind took before it began
+        and since, and the first of those that were lost, with the seconds since it began."""
+        answers: dict[str, dict[str, int]] = {}
+        for (kind, status), count in sorted(self.report.answers.items()):
+            answers.setdefault(kind, {})[str(status)] = count
+        lost = [
+            {"left": round(loss.began - self.began, 2), "took": round(loss.ended - loss.began, 2)}
+            | {"kind": loss.kind, "what": loss.what}
+            for loss in self.report.losses()[:LOST_KEPT]
+        ]
+        return {
+            "asked_per_second": self.rate,
+            "seconds": round(self.report.duration_seconds, 1),
+            "action_seconds": round(self.ended - self.began, 1),
+            "answers": answers,
+            "unanswered": dict(Counter(f"{loss.kind}: {loss.what}" for loss in self.report.failed_by_time)),
+            "first_lost": lost,
+            "took": {kind: self._took(kind) for kind in answers},
+            "streams": {"reopened": self.streams_reopened, "refused": self.streams_refused},
+            "machine_cpu_ratio": round(self.cpu_ratio, 2),
+        }
+
+    def _took(self, kind: str) -> dict[str, list[float]]:
+        """Median, p95, p99 and the slowest, in seconds: of the requests before it began, and of those since."""
+        seen = [(at, t) for at, name, t in self._all() if name == kind]
+        parts = {
+            "before": [t for at, t in seen if at < self.began],
+            "since": [t for at, t in seen if at >= self.began],
+        }
+        return {
+            name: [round(_quantile(part, share), 4) for share in (0.5, 0.95, 0.99, 1.0)] for name, part in parts.items()
+        }
 
     def lost(self, *kinds: str) -> str:
         return lost_of(self.report, *kinds) + reached(self.report, self.rate)
 
     def slowest_read(self) -> float:
         """Of those that left after it began, or were under way then."""
-        took = [t for at, kind, t, _ in self.report.by_time if kind in READS and at + t >= self.began]
+        took = [t for at, kind, t in self._all() if kind in READS and at + t >= self.began]
         return max(took, default=0.0)
 
     def first_good_answer(self) -> float | None:
@@ -68,9 +107,9 @@ class Run:
     def _is_good_read(self, at: float, kind: str, status: int) -> bool:
         return at >= self.began and kind in READS and status == 200
 
-    def p95(self, *kinds: str) -> tuple[float, float]:
-        """Before it began, and the highest of all windows of ten seconds since."""
-        seen = sorted((at, t) for at, kind, t, _ in self.report.by_time if not kinds or kind in kinds)
+    def p95(self, *kinds: str) -> tuple[float, float, float]:
+        """Before it began, since, and the highest of all windows of ten seconds since."""
+        seen = sorted((at, t) for at, kind, t in self._all() if not kinds or kind in kinds)
         before = [t for at, t in seen if at < self.began]
         windows: dict[int, list[float]] = {}
         for at, took in seen:
@@ -78,7 +117,8 @@ class Run:
                 windows.setdefault(int((at - self.began) / WINDOW_SECONDS), []).append(took)
         # The last window may hold a handful.
         full = [took for took in windows.values() if len(took) >= len(before) / 4]
-        return _quantile(before), max(map(_quantile, full), default=0.0)
+        since = [t for at, t in seen if at >= self.began]
+        return _quantile(before), _quantile(since), max(map(_quantile, full), default=0.0)
 
     def streams(self) -> str:
         return f"{self.streams_reopened} reopened, {self.streams_refused} refused"
@@ -91,15 +131,22 @@ def _quantile(values: list[float], share: float = 0.95) -> float:
 
 def under_load(site: Site, action: Callable[[], None], *, rate: float = 100.0, at_most_seconds: float = 120.0) -> Run:
     """Do `action` (in a thread) while the load runs; it is given a lead and a tail. Ends by itself."""
-    count = STREAMS if rate < HIGH_RATE else STREAMS_AT_HIGH_RATE
     with (
         endless_conversion(site) as (conversion_id, session),
         supervised_traffic(site.stack, site.mod, rate=rate) as load,
     ):
-        streams = Streams(site.stack, count)
+        streams = Streams(site.stack, STREAMS)
         opening = streams.open(conversion_id, session)
+        idle, total = _cpu_ticks()
         report, began, ended = asyncio.run(_together(load, action, streams, opening, at_most_seconds))
-    return Run(report, rate, began, ended, streams.reconnects, streams.refusals)
+        idle, total = (now - then for now, then in zip(_cpu_ticks(), (idle, total), strict=True))
+    return Run(report, rate, began, ended, streams.reconnects, streams.refusals, 1 - idle / total)
+
+
+def _cpu_ticks() -> tuple[int, int]:
+    """Of all cores since the machine started: idle (waiting for a disk is idle), and all."""
+    ticks = [int(part) for part in Path("/proc/stat").read_text().splitlines()[0].split()[1:9]]
+    return ticks[3] + ticks[4], sum(ticks)
 
 
 async def _together(

@@ -23,6 +23,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
+import docker
+
 from tests.e2e.stack import Stack
 
 CLONE_NEWNET = 0x40000000
@@ -208,15 +210,17 @@ class Watch:
 
     def _follow_ready(self, network: Network) -> None:
         nginx = set(inspect(self.stack, self.stack.containers("nginx")[0])["NetworkSettings"]["Networks"])
+        # No command line: one that starts ten times a second would be the load.
+        engine = docker.from_env(timeout=10).api
         while not self._stop.wait(READY_SECONDS):
-            for replica in _output("ps", "-q", "--no-trunc", *_filters(self.labels)).split():
-                if replica in self.known or replica in self.ready_at:
+            for replica in engine.containers(filters={"label": list(self.labels)}):
+                identifier, networks = replica["Id"], replica["NetworkSettings"]["Networks"]
+                if identifier in self.known or identifier in self.ready_at:
                     continue
-                found = json.loads(_output("inspect", replica) or "[]")  # empty: gone meanwhile
-                networks = found[0]["NetworkSettings"]["Networks"] if found else {}
                 shared = [n["IPAddress"] for name, n in networks.items() if name in nginx and n["IPAddress"]]
                 if shared and network.status(shared[0], PORT, "/health/ready", 1.0) == 200:
-                    self.ready_at[replica] = time.monotonic()
+                    self.ready_at[identifier] = time.monotonic()
+        engine.close()
 
     def _follow_closings(self, replica: str, pid: int, asking: list[str]) -> None:
         """A question that nobody answers is closed by who asked: only then does its connection wait for being closed
@@ -234,10 +238,6 @@ class Watch:
 
 def _filters(labels: tuple[str, ...]) -> list[str]:
     return [word for label in labels for word in ("--filter", f"label={label}")]
-
-
-def _output(*arguments: str) -> str:
-    return subprocess.run(["docker", *arguments], capture_output=True, text=True, check=False, timeout=20).stdout
 
 
 def _generation(folder: Path) -> str:
