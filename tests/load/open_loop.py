@@ -18,6 +18,16 @@ import httpx
 Request = Callable[[httpx.AsyncClient], Awaitable[httpx.Response]]
 
 
+@dataclass(frozen=True)
+class Loss:
+    """A request without an answer or with a bad one: when it left and when it was given up, on the steady clock."""
+
+    began: float
+    ended: float
+    kind: str
+    what: str  # the status, or the name of the error
+
+
 @dataclass
 class Report:
     """What came back: answers by (kind, status), failures without an answer, and how long each took.
@@ -30,6 +40,7 @@ class Report:
     failures: list[str] = field(default_factory=list)
     seconds: list[float] = field(default_factory=list)
     by_time: list[tuple[float, str, float, int]] = field(default_factory=list)  # begun, kind, took, status
+    failed_by_time: list[Loss] = field(default_factory=list)
     duration_seconds: float = 0.0
 
     @property
@@ -53,6 +64,16 @@ class Report:
             if self._counts(kind, kinds) and not self._is_good(kind, status)
         )
         return sum(bad) + sum(self._counts(line.split(":")[0], kinds) for line in self.failures)
+
+    def losses(self, *kinds: str) -> list[Loss]:
+        """The same requests, each with its times, in the order in which they left."""
+        bad = [
+            Loss(at, at + took, kind, str(status))
+            for at, kind, took, status in self.by_time
+            if not self._is_good(kind, status)
+        ]
+        found = [loss for loss in (*bad, *self.failed_by_time) if self._counts(loss.kind, kinds)]
+        return sorted(found, key=lambda loss: loss.began)
 
     def _is_good(self, kind: str, status: int) -> bool:
         return status in self.accepted[kind] if kind in self.accepted else 200 <= status < 300 or status == 429
@@ -78,9 +99,13 @@ class Load:
     timeout_seconds: float = 30.0
     accepted: Mapping[str, frozenset[int]] = field(default_factory=dict)
 
-    async def run(self, *, seconds: float, until: asyncio.Event | None = None) -> Report:
-        """Send for `seconds`, or until the event is set if that comes first; wait for the last answers."""
-        report, tasks = Report(self.accepted), set[asyncio.Task[None]]()
+    async def run(self, *, seconds: float, until: asyncio.Event | None = None, report: Report | None = None) -> Report:
+        """Send for `seconds`, or until the event is set if that comes first; wait for the last answers.
+
+        `report`: the one to fill, for those who look at it meanwhile.
+        """
+        report = Report(self.accepted) if report is None else report
+        tasks = set[asyncio.Task[None]]()
         draw = random.Random(1)  # the same order of kinds in every run
         names, weights = list(self.kinds), [weight for weight, _ in self.kinds.values()]
         limits = httpx.Limits(max_connections=None, max_keepalive_connections=1)
@@ -109,7 +134,9 @@ class Load:
         try:
             answer = await self.kinds[kind][1](client)
         except httpx.HTTPError as error:
-            report.failures.append(f"{kind}: {type(error).__name__} {error}")
+            name = type(error).__name__
+            report.failures.append(f"{kind}: {name} {error}")
+            report.failed_by_time.append(Loss(started, time.monotonic(), kind, name))
             return
         report.seconds.append(time.monotonic() - started)
         report.by_time.append((started, kind, time.monotonic() - started, answer.status_code))

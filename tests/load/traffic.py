@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -68,3 +69,17 @@ def during(load: Load, action: Callable[[], None], *, at_most_seconds: float = 6
         return report
 
     return asyncio.run(together())
+
+
+@contextmanager
+def meanwhile(load: Load, *, at_most_seconds: float) -> Iterator[Report]:
+    """The load runs while the block does. Its report grows: `losses` tells what was lost so far, and when."""
+    report, loop, done = Report(load.accepted), asyncio.new_event_loop(), asyncio.Event()
+    with ThreadPoolExecutor(1) as pool:
+        sending = pool.submit(loop.run_until_complete, load.run(seconds=at_most_seconds, until=done, report=report))
+        try:
+            yield report
+        finally:
+            loop.call_soon_threadsafe(done.set)
+            sending.result()
+            loop.close()
