@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 
 import pytest
 from hypothesis import given
@@ -10,6 +11,7 @@ from hypothesis import strategies as st
 
 from docker_guard.refusal import Refusal
 from docker_guard.strict_json import MAX_DEPTH, parse_object
+from docker_guard.wire import MAX_BODY_BYTES
 
 
 @pytest.mark.parametrize(
@@ -50,6 +52,16 @@ from docker_guard.strict_json import MAX_DEPTH, parse_object
 def test_refused(body: bytes) -> None:
     with pytest.raises(Refusal):
         parse_object(body)
+
+
+@pytest.mark.parametrize("text", ['\\"', '"', "\\"])
+def test_no_text_takes_long_to_refuse(text: str) -> None:
+    """One thread serves everybody: what is slow to refuse would stop them all."""
+    body = ('{"a": "' + text * (MAX_BODY_BYTES // len(text) - 10)).encode()
+    began = time.process_time()
+    with pytest.raises(Refusal):
+        parse_object(body)
+    assert time.process_time() - began < 0.5
 
 
 def test_brackets_in_text_are_not_depth() -> None:
