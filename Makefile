@@ -92,6 +92,10 @@ bench: python ## measure a stack of its own and print a table (ONLY=scaling,kill
 bench-supervisor: python ## measure the supervisor beside Compose alone and Docker Swarm (root; ONLY=kill,hang PEERS= LONG=1 SEED=7)
 	@$(PYTHON) -m scripts.bench_supervisor
 
+.PHONY: chaos
+chaos: python ## do 50 random things to a stack of its own, then look whether all is well (root; SEED=7 repeats, ACTIONS=20)
+	@$(PYTHON) -m scripts.chaos
+
 .PHONY: venv
 venv: python ## make .venv with everything for development, and `modporter` for this machine
 	@$(PYTHON) -m scripts.venv

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -41,9 +41,9 @@ class Supervisor:
         with self.client() as client:
             return client.post(path, json=body)
 
-    def patch_policies(self, changes: dict[str, Any]) -> None:
+    def patch_policies(self, changes: dict[str, Any], *, save: bool = False) -> None:
         with self.client() as client:
-            client.patch("/api/policies", json=changes).raise_for_status()
+            client.patch("/api/policies", json=changes, params={"save": save}).raise_for_status()
 
     def service(self, name: str) -> dict[str, Any]:
         found: dict[str, Any] = self.get(f"/api/services/{name}")
@@ -87,9 +87,30 @@ class Supervisor:
         assert found, f"there was no rollout of {service}"
         return found[0]
 
-    def newest_incident(self, service: str) -> dict[str, Any]:
-        newest: dict[str, Any] = self.get(f"/api/incidents?service={service}&limit=1")[0]
-        return newest
+    def incidents(self, service: str) -> dict[int, dict[str, Any]]:
+        """By number, the newest first."""
+        return {found["id"]: found for found in self.get(f"/api/incidents?service={service}&limit=100")}
+
+    def new_incident(self, service: str, known: Collection[int], *, within_seconds: float = 30) -> dict[str, Any]:
+        """The one incident that has opened since those that are known, as soon as there is one."""
+        found = eventually(lambda: self.incidents(service).keys() - known, within_seconds=within_seconds)
+        assert len(found) == 1, [self.incidents(service)[number]["title"] for number in found]
+        return self.incidents(service)[found.pop()]
+
+    def replica(self, service: str, container: str) -> dict[str, Any]:
+        """What is shown of a container."""
+        return next(r for r in self.service(service)["replicas"].values() if r["id"] == container[:12])
+
+    def unhurt(self, service: str) -> str:
+        """The id of a ready replica that no open incident speaks of; waits for the end of one if need be."""
+
+        def found() -> str | None:
+            hurt = {incident["replica"] for incident in self.get(f"/api/incidents?service={service}&only_open=true")}
+            ready = [r for r in self.service(service)["replicas"].values() if r["state"] == "ready"]
+            return next((replica["id"] for replica in ready if replica["name"] not in hurt), None)
+
+        short = eventually(found, within_seconds=90)
+        return next(container for container in self.stack.containers(service) if container.startswith(str(short)))
 
     def sentences(self, service: str, limit: int = 50) -> list[str]:
         """The newest decisions of a service, as they are told."""
@@ -121,14 +142,14 @@ class Supervisor:
         return eventually(ended, within_seconds=within_seconds, every_seconds=0.5)  # type: ignore[return-value]
 
     @contextmanager
-    def policies(self, changes: dict[str, Any]) -> Iterator[None]:
-        """Other policies inside the block; afterwards those of before again."""
+    def policies(self, changes: dict[str, Any], *, save: bool = False) -> Iterator[None]:
+        """Other policies inside the block; afterwards those of before again. `save`: also after a restart of it."""
         before = _those_of(changes, self.get("/api/policies"))
-        self.patch_policies(changes)
+        self.patch_policies(changes, save=save)
         try:
             yield
         finally:
-            self.patch_policies(before)
+            self.patch_policies(before, save=save)
 
 
 def _those_of(changes: dict[str, Any], values: dict[str, Any]) -> dict[str, Any]:

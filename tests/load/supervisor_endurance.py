@@ -4,25 +4,24 @@ itself, crash loops, and bodies that docker-guard must refuse. All chance comes 
 
 from __future__ import annotations
 
-import random
 import re
 import subprocess
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
 
 import httpx
 
 from tests.e2e.stack import ROOT, eventually
 from tests.integration.test_docker_guard import HOSTILE as BODIES
+from tests.load import aftermath
+from tests.load.deeds import OF_OPERATORS, Deeds
 from tests.load.findings import Finding
 from tests.load.supervisor_peers import Supervised, compose_labels
 from tests.load.supervisor_site import Site
 from tests.load.supervisor_watch import Events, kill_9
 
 ACTIONS, KILLS = 50, 12
-SCALES = (2, 6)
 QUICK = {"rollout": {"ready_seconds": 30, "step_seconds": 2, "step_max_seconds": 4, "bake_seconds": 3}}
 CONVERGED_SECONDS = 300.0
 CRASH_SECONDS, CRASH_SECONDS_SHORT = 600.0, 180.0
@@ -31,64 +30,18 @@ HOSTILE = ("tests/integration/test_docker_guard.py", "-k", "hostile or not_on_th
 HOSTILE_TABLES = "supervisor/docker-guard/tests"
 
 
-@dataclass
-class Deeds:
-    """Random things that happen to the backends. `done` counts those that were accepted, by name."""
-
-    site: Site
-    chance: random.Random
-    done: dict[str, int] = field(default_factory=dict)
-    refused: int = 0
-
-    def one(self) -> str:
-        """Do one, and say which."""
-        name, deed = self.chance.choice(
-            [("scale", self._scale), ("heal", self._kill), ("restart", self._restart), ("deploy", self._deploy)]
-        )
-        if deed():
-            self.done[name] = self.done.get(name, 0) + 1
-        else:
-            self.refused += 1
-        return name
-
-    def __str__(self) -> str:
-        told = ", ".join(f"{count} {name}" for name, count in sorted(self.done.items()))
-        return f"{told}, {self.refused} refused"
-
-    def _post(self, action: str, **body: object) -> bool:
-        try:
-            return self.site.supervisor.post(f"/api/services/backend/{action}", **body).status_code == 202
-        except httpx.HTTPError:
-            return False  # it was just killed
-
-    def _scale(self) -> bool:
-        return self._post("scale", replicas=self.chance.randint(*SCALES), hold_seconds=900)
-
-    def _kill(self) -> bool:
-        return kill_9(self.site.stack, self.chance.choice(self.site.stack.containers("backend")))
-
-    def _restart(self) -> bool:
-        return self._post("restart", replica=self.chance.choice(self.site.stack.containers("backend"))[:12])
-
-    def _deploy(self) -> bool:
-        if self.chance.random() < 0.3:
-            return self._post("rollback")
-        return self._post("deploy", image=self.site.supervisor.build("none"))
-
-
 def actions(site: Site) -> list[Finding]:
     """Fifty in a row, often before the one before is over; then Compose is asked."""
-    keeper, deeds = Supervised(site), Deeds(site, random.Random(site.seed))
+    keeper, deeds = Supervised(site), Deeds(site, site.seed, OF_OPERATORS)
     with site.supervisor.policies({"services": {"backend": QUICK}}):
         for number in range(ACTIONS):
-            name = deeds.one()
-            print(f"  action {number + 1} of {ACTIONS}: {name}", flush=True)
+            print(f"  action {number + 1} of {ACTIONS}: {deeds.one().name}", flush=True)
             time.sleep(deeds.chance.choice((0.0, 1.0, 4.0, 12.0)))
-        eventually(lambda: not _is_rolling(site), within_seconds=CONVERGED_SECONDS, every_seconds=1)
+        eventually(lambda: not aftermath.is_rolling(site), within_seconds=CONVERGED_SECONDS, every_seconds=1)
         keeper.restore()
     changes = site.stack.dry_run_changes()
-    unlisted = _differences(site)
-    left_over = _left_after_down(site)
+    unlisted = aftermath.unlisted(site)
+    left_over = aftermath.left_after_down(site)
     name = f"{ACTIONS} random actions"
     told = f"{'; '.join(changes) or '0'} (seed {site.seed}: {deeds})"
     return [
@@ -98,42 +51,12 @@ def actions(site: Site) -> list[Finding]:
     ]
 
 
-def _is_rolling(site: Site) -> bool:
-    try:
-        newest = site.supervisor.get("/api/rollouts?service=backend&limit=1")
-    except httpx.HTTPStatusError:
-        return True  # it has just started, and does not know yet
-    return bool(newest) and newest[0]["phase"] not in ("done", "rolled_back")
-
-
-def _differences(site: Site) -> list[str]:
-    """Containers with the project's labels that Compose does not list, or the reverse."""
-    listed = set(site.stack.compose("ps", "-aq").split())
-    filters = ("--filter", f"label=com.docker.compose.project={site.stack.project}")
-    there = set(site.stack.docker("ps", "-aq", "--no-trunc", *filters).split())
-    return sorted(identifier[:12] for identifier in listed ^ there)
-
-
-def _left_after_down(site: Site) -> list[str]:
-    """Takes the stack down (its data stays) and starts it again."""
-    stack = site.stack
-    stack.compose("down", timeout_seconds=300)
-    filters = ("--filter", f"label=com.docker.compose.project={stack.project}")
-    left = stack.docker("ps", "-a", "--format", "{{.Names}}", *filters).split()
-    left += stack.docker("network", "ls", "--format", "{{.Name}}", *filters).split()
-    stack.compose("up", "-d", "--no-build", timeout_seconds=300)
-    for service in ("backend", "frontend", "ai-engine", "nginx", "supervisor"):
-        eventually(lambda service=service: stack.is_healthy(service), within_seconds=180)  # type: ignore[misc]
-    eventually(site.supervisor.is_ready, within_seconds=60)
-    return left
-
-
 def supervisor_killed(site: Site) -> list[Finding]:
     """With signal 9, at a random moment of a random action, twelve times; each time everything must come right."""
-    keeper, deeds, slowest, wrong = Supervised(site), Deeds(site, random.Random(site.seed + 1)), 0.0, list[str]()
+    keeper, deeds, slowest, wrong = Supervised(site), Deeds(site, site.seed + 1, OF_OPERATORS), 0.0, list[str]()
     with site.supervisor.policies({"services": {"backend": QUICK}}):
         for number in range(KILLS):
-            name = deeds.one()
+            name = deeds.one().name
             delay = deeds.chance.uniform(0.0, 8.0 if name == "deploy" else 4.0)
             time.sleep(delay)
             assert kill_9(site.stack, site.stack.containers("supervisor")[0]), "the supervisor does not run"
@@ -157,7 +80,7 @@ def _came_right(site: Site) -> str:
     eventually(site.supervisor.is_ready, within_seconds=90)
     site.supervisor.patch_policies({"services": {"backend": QUICK}})  # a change lasts until a restart
     try:
-        eventually(lambda: not _is_rolling(site), within_seconds=CONVERGED_SECONDS, every_seconds=0.5)
+        eventually(lambda: not aftermath.is_rolling(site), within_seconds=CONVERGED_SECONDS, every_seconds=0.5)
         eventually(lambda: _is_calm(site), within_seconds=CONVERGED_SECONDS, every_seconds=0.5)
     except AssertionError:
         service = site.supervisor.service("backend")
