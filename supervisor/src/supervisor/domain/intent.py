@@ -17,8 +17,10 @@ from supervisor.domain.snapshot import ContainerState, ReplicaView
 
 # A container that Compose has made and not started yet: it is in the middle of something.
 UNSETTLED_SECONDS = 60.0
-# A clone this young does not say that somebody wants the service to run: we may have started it during a `down`.
-YOUNG_SECONDS = 60.0
+# A clone that was made while the others were being stopped, or this shortly before, does not say that somebody wants
+# the service to run: Compose did not know of it when it began its `down`. Draining, that takes up to a minute.
+UNKNOWN_TO_COMPOSE_SECONDS = 10.0
+ENDING_TOGETHER_SECONDS = 60.0
 # Between the first look that finds everything stopped and the conclusion: a recreation passes through this, too.
 DOWN_SECONDS = 4.0
 _ALIVE = (ContainerState.RUNNING, ContainerState.RESTARTING, ContainerState.PAUSED)
@@ -36,7 +38,7 @@ def noticed(scene: Scene, before: ServiceMemory) -> Intent:
     present = frozenset(r.id for r in scene.service.replicas)
     known = scene.memory.known_ids - (_leaving(before) - present)
     memory = replace(scene.memory, known_ids=known)
-    if _is_down(scene.with_memory(memory), vanished=known - present):
+    if _is_down(scene.with_memory(memory), _stops(scene, before, vanished=known - present)):
         return _down(scene.with_memory(memory))
     memory = replace(memory, down_since=None)
     if any(_is_unsettled(r, scene) for r in scene.service.replicas):
@@ -65,30 +67,42 @@ def _scaled_by_person(scene: Scene, count: int) -> Intent:
     return Intent(scene=scene.with_memory(memory), reasons=(reason,))
 
 
-def _is_down(scene: Scene, vanished: frozenset[str]) -> bool:
-    """Whether nothing is left that somebody wants, and that is other people's doing."""
-    if any(_is_wanted(r, scene) for r in scene.service.replicas):
-        return False
+def _stops(scene: Scene, before: ServiceMemory, vanished: frozenset[str]) -> tuple[float, ...]:
+    """When other people stopped or removed replicas, and when it was first seen that nothing is left."""
+    since = scene.memory.down_since
     leaving = _leaving(scene.memory)  # those that we stopped say nothing about people
-    others = [r for r in scene.service.replicas if r.id not in leaving]
-    is_stopped = any(scene.healths[r.id].verdict in LEFT_ALONE for r in others)
-    return is_stopped or bool(vanished) or scene.memory.down_since is not None or not scene.service.replicas
+    known = [scene.memory.replicas[r.id] for r in scene.service.replicas if r.id not in leaving]
+    ended = [k for k in known if scene.healths[k.replica_id].verdict in LEFT_ALONE]
+    ended += [before.replicas[id_] for id_ in vanished if id_ in before.replicas]
+    times = [scene.at if k.unready_since is None else k.unready_since for k in ended]
+    times += [scene.at] if vanished and since is None else []
+    return (*times, *([since] if since is not None else []))
 
 
-def _is_wanted(replica: ReplicaView, scene: Scene) -> bool:
+def _is_down(scene: Scene, stops: tuple[float, ...]) -> bool:
+    """Whether nothing is left that somebody wants, and that is other people's doing."""
+    if any(_is_wanted(r, scene, stops) for r in scene.service.replicas):
+        return False
+    return bool(stops) or not scene.service.replicas
+
+
+def _is_wanted(replica: ReplicaView, scene: Scene, stops: tuple[float, ...]) -> bool:
     """Whether it runs, or is stopped only because we stopped it to start it again."""
     departure = scene.memory.departures.get(replica.id)
     if departure is not None and departure.errand is Errand.RESTART:
         return True
     if departure is not None and departure.cause is Cause.PROJECT_DOWN:
         return False
-    age = scene.at - scene.memory.replicas[replica.id].first_seen
-    is_memory_new = not scene.memory.known_ids and scene.memory.down_since is None
-    if replica.is_clone and age < YOUNG_SECONDS and not is_memory_new:
+    known = scene.memory.replicas[replica.id]
+    if replica.is_clone and any(_is_of_then(known.first_seen, stop) for stop in stops):
         return False
     if replica.state is ContainerState.CREATED:
-        return not replica.is_clone and age < UNSETTLED_SECONDS
+        return not replica.is_clone and scene.at - known.first_seen < UNSETTLED_SECONDS
     return replica.state in _ALIVE
+
+
+def _is_of_then(made: float, stop: float) -> bool:
+    return stop - UNKNOWN_TO_COMPOSE_SECONDS <= made <= stop + ENDING_TOGETHER_SECONDS
 
 
 def _is_unsettled(replica: ReplicaView, scene: Scene) -> bool:
@@ -108,6 +122,7 @@ def _down(scene: Scene) -> Intent:
     reason = Reason(text=text, is_for=False, hold=Hold.STOPPED_BY_PERSON)
     if scene.at - since < DOWN_SECONDS:
         return Intent(scene=scene.with_memory(memory), reasons=(reason,), is_down=True)
+    leaving = {id_: d for id_, d in memory.departures.items() if d.cause is Cause.PROJECT_DOWN}
     memory = replace(
         memory,
         desired=None,
@@ -115,8 +130,10 @@ def _down(scene: Scene) -> Intent:
         manual_replicas=None,
         manual_hold_until=None,
         pending_starts={},
-        departures={},
+        departures=leaving,
     )
+    # After a rollout all are clones; those that a person stopped are then what `docker compose start` starts again.
+    is_of_compose = any(not r.is_clone for r in scene.service.replicas)
     farewells = (
         Departure(
             replica_id=r.id,
@@ -126,6 +143,6 @@ def _down(scene: Scene) -> Intent:
             since=since,
         )
         for r in scene.service.replicas
-        if r.is_clone
+        if r.is_clone and (is_of_compose or scene.healths[r.id].verdict not in LEFT_ALONE)
     )
     return Intent(scene=scene.with_memory(memory).departing(*farewells), reasons=(reason,), is_down=True)
