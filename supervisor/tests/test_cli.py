@@ -248,6 +248,18 @@ class TestHistory:
         assert ids("--service", "nobody") == []
         assert set(ids("incidents", "--open")) < set(ids("incidents"))
 
+    def test_the_audit_with_calls_to_docker(self, stage: Stage, capsys: pytest.CaptureFixture[str]) -> None:
+        stage.calls.problem = "The newest calls to Docker may be missing."
+        assert main(["history", "audit"]) == ends.OK
+        shown = capsys.readouterr()
+        assert "supervisor: create modporter-backend-3: allowed, 201\n    4659-2 metric_above_target: CPU" in shown.out
+        assert "may be missing" in shown.err
+        assert main(["history", "audit", "--refused"]) == ends.OK
+        refused = capsys.readouterr().out
+        assert "modporter_api: refused, 403" in refused
+        assert "this call is not on the list" in refused
+        assert "allowed" not in refused
+
     def test_the_newest_is_at_the_end(self, capsys: pytest.CaptureFixture[str]) -> None:
         main(["history", "incidents"])
         moments = re.findall(r"^(\d{4}-\d\d-\d\d \S+)", capsys.readouterr().out, re.MULTILINE)

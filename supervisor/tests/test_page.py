@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import time
+from dataclasses import replace
 from datetime import timedelta
 from html.parser import HTMLParser
 from pathlib import Path
@@ -287,3 +288,53 @@ async def test_ninety_days_never_round_up_to_perfection() -> None:
     assert [bars.svg.count(f'class="{kind}"') for kind in ("good", "fair", "bad", "blank")] == [39, 1, 1, 49]
     assert "degraded 32 min and down 52 min" in bars.svg
     assert uptime_bars([]).svg == ""
+
+
+async def test_the_audit_joins_operators_and_calls_and_groups_what_one_cause_did(stage: Stage) -> None:
+    async with client_of(stage) as client:
+        assert (await client.post("/api/services/backend/resume")).status_code == 202
+        text = (await client.get("/audit")).text
+    assert stage.calls.collected == 1
+    assert text.count('class="entry"') == 1 + 5  # the grown replica's three calls are one entry
+    assert text.index("resume") < text.index("<b>GET</b>") < text.index("3 replicas instead of 2")
+    grown = text[text.index("3 replicas instead of 2", text.index("killed after 1 s")) :]
+    assert grown.index("<b>create</b>") < grown.index("<b>connect to network</b>") < grown.index("<b>start</b>")
+    assert "4659-2" not in text  # the cause in words, and not its number
+    assert "modporter-backend-2 did not answer 3 probes in a row; modporter-backend-4 is ready" in text
+    assert "<code>hung</code> <code>ready</code>" in text
+    assert "<b>signal KILL</b>" in text
+    assert "Docker answered 409" in text
+    assert "<b>GET</b> /<wbr>v1.<wbr>41/<wbr>info" in text
+    assert "this call is not on the list" in text
+    assert "41,893 calls" in text
+
+
+async def test_the_audit_is_filtered_and_paged(stage: Stage) -> None:
+    async with client_of(stage) as client:
+        refused = (await client.get("/audit?only_refused=true")).text
+        assert refused.count('class="entry"') == 2
+        assert 'href="/audit?source=docker&amp;only_refused=true"' in refused
+        operators = (await client.get("/audit?source=operators")).text
+        assert "Nothing has been asked for yet." in operators
+        stage.archive.calls_kept *= 20
+        for number, record in enumerate(stage.archive.calls_kept):
+            stage.archive.calls_kept[number] = replace(record, id=number + 1, at=NOW - timedelta(seconds=number))
+        first = (await client.get("/audit?source=docker")).text
+        older = re.search(r'href="(/audit\?source=docker&amp;before=\d+)"', first)
+        assert older is not None
+        second = (await client.get(older[1].replace("&amp;", "&"))).text
+        shown = [re.findall(r"<b>[\w ]+</b>", page) for page in (first, second)]
+        assert [len(lines) for lines in shown] == [50, 50]
+        assert (await client.get("/audit?source=nobody")).status_code == 404
+
+
+async def test_the_audit_goes_on_while_the_guard_is_away_and_says_so(stage: Stage) -> None:
+    stage.calls.problem = "The newest calls to Docker may be missing. Docker cannot be reached: \N{CROSS MARK}."
+    async with client_of(stage) as client:
+        page = await client.get("/audit")
+        answer = await client.get("/api/audit?only_refused=true")
+    assert page.status_code == 200
+    assert "The newest calls to Docker may be missing." in page.text
+    assert "3 replicas instead of 2" in page.text
+    assert answer.headers["x-audit-problem"].startswith("The newest calls to Docker may be missing.")
+    assert [record["call"]["verdict"] for record in answer.json()] == ["refused", "refused"]

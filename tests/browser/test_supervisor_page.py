@@ -419,9 +419,32 @@ def test_every_action(
     (command,) = running.stage.desk.commands
     assert type(command) is kind
     assert {field: getattr(command, field) for field in fields} == fields
-    page.goto("/audit")
+    page.goto("/audit?source=operators")
     expect(page.locator(".entry")).to_have_count(1)
     expect(page.locator(".entry")).to_contain_text("accepted")
+
+
+def test_the_audit_shows_every_call_to_docker_and_filters_what_was_refused(
+    serve: Callable[[World], Running], visitor: Callable[..., Visit], keep_screenshot: Callable[..., None]
+) -> None:
+    running = serve(usual_world())
+    page = visitor(running).page
+    page.goto("/audit")
+    keep_screenshot(page, "supervisor-audit-calls")
+    grown = page.locator(".entry").filter(has_text="3 replicas instead of 2").last
+    expect(grown.locator(".outcomes li")).to_have_text(
+        [re.compile("create modporter-backend-3"), re.compile("connect to network"), re.compile("start .* 204")]
+    )
+    expect(grown).to_contain_text("allowed")
+    page.get_by_label("Only what was refused").check()
+    expect(page).to_have_url(re.compile("only_refused=true"))
+    expect(page.locator(".entry .state")).to_have_text(["refused", "refused"])
+    page.get_by_role("link", name="Operators").click()
+    expect(page.locator(".entries .empty")).to_have_text("Nothing was refused.")
+    running.stage.calls.problem = "The newest calls to Docker may be missing. docker-guard does not answer."
+    page.goto("/audit")
+    expect(page.locator(".banner", has_text="docker-guard does not answer.")).to_be_visible()
+    expect(grown).to_be_visible()
 
 
 def test_a_policy_is_tried_applied_and_taken_back(

@@ -34,6 +34,7 @@ from supervisor.api.reports import LatestReports
 from supervisor.domain.addresses import BALANCER, balancer_addresses
 from supervisor.domain.snapshot import ContainerState, ServiceView
 from supervisor.loop.act import Actors
+from supervisor.loop.calls import CallCollector
 from supervisor.loop.desk import CommandDesk
 from supervisor.loop.observe import Observer, Sources
 from supervisor.loop.reconcile import Parts, Reconcile
@@ -127,6 +128,11 @@ def _running_balancers(services: Mapping[str, ServiceView]) -> list[str]:
     return [r.id for r in found.replicas if r.state is ContainerState.RUNNING] if found else []
 
 
+def _is_acting(reports: LatestReports) -> bool:
+    """Whether this process holds the lease, as of the last cycle."""
+    return reports.latest is not None and not reports.latest.is_standby
+
+
 class Server(uvicorn.Server):
     """uvicorn that leaves the signals to us: the loop has an action to finish first."""
 
@@ -139,6 +145,7 @@ async def _serve(settings: SupervisorSettings) -> None:
     reports, desk = LatestReports(), CommandDesk()
     registry = CollectorRegistry()
     metrics = SupervisorMetrics(registry, lambda: parts.history.open_incidents)
+    calls = CallCollector(parts.runtime, parts.history, lambda: _is_acting(reports))
     app = create_app(
         settings=settings,
         reports=reports,
@@ -146,6 +153,7 @@ async def _serve(settings: SupervisorSettings) -> None:
         desk=desk,
         policies=parts.policies,
         metrics_registry=registry,
+        calls=calls,
     )
     lease = FileLease(settings.data_dir / "supervisor.lock")
     loop = Reconcile(
@@ -177,10 +185,12 @@ async def _serve(settings: SupervisorSettings) -> None:
     server = Server(config)
     parts.access_log.open()
     serving = asyncio.create_task(server.serve())
+    collecting = asyncio.create_task(calls.run())
     try:
         await loop.run(stop)
     finally:
         reports.close()
+        collecting.cancel()
         server.should_exit = True
         await serving
         await parts.close()

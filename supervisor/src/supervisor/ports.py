@@ -8,12 +8,19 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Protocol
+from typing import Literal, Protocol
 
 from supervisor.domain.command import Command, Refusal
 from supervisor.domain.memory import Memory
 from supervisor.domain.plan import Outcome, Plan
-from supervisor.domain.records import AuditRecord, DecisionRecord, IncidentRecord, RolloutRecord, UptimeDay
+from supervisor.domain.records import (
+    AuditRecord,
+    CallRecord,
+    DecisionRecord,
+    IncidentRecord,
+    RolloutRecord,
+    UptimeDay,
+)
 from supervisor.domain.snapshot import (
     AlertView,
     BalancerView,
@@ -160,6 +167,42 @@ class EventSink(Protocol):
     def publish(self, report: CycleReport) -> None: ...
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GuardEntry:
+    """A call in docker-guard's book. `number` counts within the book."""
+
+    number: int
+    at: datetime
+    kind: str  # create, start, kill, ...; the method for a call on no list
+    service: str
+    cause: str
+    call: CallRecord
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GuardBook:
+    """What docker-guard wrote down since it started. `id` is another one after a restart, which forgets all entries."""
+
+    id: str
+    entries: tuple[GuardEntry, ...]  # oldest first
+    reads: int  # calls that only read: counted, not written down
+
+
+class GuardAudit(Protocol):
+    async def book(self, after: int) -> GuardBook:
+        """With the entries of a greater number."""
+
+
+class CallKeeper(Protocol):
+    """The writing side of the audit for docker-guard's calls."""
+
+    async def keep_calls(self, book: GuardBook) -> None:
+        """Each once, however often it is handed in. Raises Unavailable when the disk does not take it now."""
+
+
+AuditSource = Literal["", "operators", "docker"]
+
+
 class Archive(Protocol):
     """The reading side of the history, newest first; `before` is the id to go on from (paging)."""
 
@@ -175,7 +218,10 @@ class Archive(Protocol):
 
     async def rollouts(self, *, service: str = "", limit: int = 50) -> list[RolloutRecord]: ...
 
-    async def audit(self, *, limit: int = 50, before: int | None = None) -> list[AuditRecord]: ...
+    async def audit(
+        self, *, limit: int = 50, before: int | None = None, source: AuditSource = "", only_refused: bool = False
+    ) -> list[AuditRecord]:
+        """By the time at which it happened, which need not be the order of the ids."""
 
     async def add_audit(self, *, by: str, what: str, service: str, detail: str, is_accepted: bool) -> None: ...
 

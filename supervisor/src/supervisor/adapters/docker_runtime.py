@@ -16,6 +16,7 @@ import structlog
 from supervisor.adapters.docker_client import Conflict, DockerCalls, Missing, sanitised
 from supervisor.adapters.docker_clone import PROJECT_LABEL
 from supervisor.adapters.docker_events import DockerEvents
+from supervisor.adapters.docker_guard_book import book_of
 from supervisor.adapters.docker_start import start_replica
 from supervisor.adapters.docker_stats import DockerStats
 from supervisor.adapters.docker_views import (
@@ -28,7 +29,7 @@ from supervisor.adapters.docker_views import (
     services_of,
 )
 from supervisor.domain.snapshot import ReplicaView, ServiceView, UsageView
-from supervisor.ports import Clock, ImageView, Unavailable
+from supervisor.ports import Clock, GuardBook, ImageView, Unavailable
 
 INSPECT_SECONDS = 30.0
 
@@ -136,6 +137,11 @@ class DockerRuntime:
     async def log_tail(self, replica_id: str, lines: int) -> str:
         raw = await self._calls.read(lambda client: client.logs(replica_id, tail=lines))
         return bytes(raw).decode(errors="replace")
+
+    async def book(self, after: int) -> GuardBook:
+        """docker-guard's audit: ports.GuardAudit."""
+        answer = await self._calls.read(lambda client: client.guard_audit(after))
+        return book_of(answer, self._project)
 
     def events(self) -> AsyncIterator[str]:
         return self._events.names()

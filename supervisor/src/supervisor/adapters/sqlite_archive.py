@@ -22,6 +22,7 @@ from supervisor.adapters.typed_json import coder
 from supervisor.domain.plan import Reason
 from supervisor.domain.records import (
     AuditRecord,
+    CallRecord,
     DecisionRecord,
     IncidentEntry,
     IncidentRecord,
@@ -29,12 +30,13 @@ from supervisor.domain.records import (
     RolloutRecord,
     UptimeDay,
 )
-from supervisor.ports import Series, Unavailable
+from supervisor.ports import AuditSource, Series, Unavailable
 
 T = TypeVar("T")
 
 REASONS = coder(tuple[Reason, ...])
 OUTCOMES = coder(tuple[OutcomeRecord, ...])
+CALL = coder(CallRecord)
 TIMELINE = coder(tuple[IncidentEntry, ...])
 
 _DECISIONS = "SELECT id, at, cycle, service, sentence, desired, running, ready, reasons, outcomes FROM decisions"
@@ -42,6 +44,7 @@ _INCIDENTS = (
     "SELECT id, service, replica, kind, title, opened_at, closed_at, exit_code, is_oom_killed, probe_output, log_tail,"
     " timeline FROM incidents"
 )
+_AUDIT = "SELECT id, at, by, what, service, detail, is_accepted, call FROM audit"
 _ROLLOUTS = "SELECT id, service, image, previous_image, by, phase, verdict, started_at, finished_at FROM rollouts"
 
 
@@ -77,10 +80,16 @@ class SqliteArchive:
             ]
         )
 
-    async def audit(self, *, limit: int = 50, before: int | None = None) -> list[AuditRecord]:
-        where = _Where().also("id < ?", before)
-        select = "SELECT id, at, by, what, service, detail, is_accepted FROM audit"
-        return await self._ask(lambda connection: [_audit(row) for row in where.rows(connection, select, limit)])
+    async def audit(
+        self, *, limit: int = 50, before: int | None = None, source: AuditSource = "", only_refused: bool = False
+    ) -> list[AuditRecord]:
+        # docker-guard's calls are written some seconds after they happened: the time orders, not the id.
+        where = _Where().also("(at, id) < (SELECT at, id FROM audit WHERE id = ?)", before)
+        where.also("book IS NULL", source == "operators" or None).also("book IS NOT NULL", source == "docker" or None)
+        where.also("NOT is_accepted", only_refused or None)
+        return await self._ask(
+            lambda connection: [_audit(row) for row in where.rows(connection, _AUDIT, limit, order="at DESC, id")]
+        )
 
     async def series(self, service: str, name: str, *, since: datetime, replica: str = "") -> Series:
         """Oldest first. A name that is not recorded has no points."""
@@ -201,9 +210,16 @@ def _rollout(row: tuple[Any, ...], steps: tuple[IncidentEntry, ...]) -> RolloutR
 
 
 def _audit(row: tuple[Any, ...]) -> AuditRecord:
-    number, at, by, what, service, detail, is_accepted = row
+    number, at, by, what, service, detail, is_accepted, call = row
     return AuditRecord(
-        id=number, at=moment(at), by=by, what=what, service=service, detail=detail, is_accepted=bool(is_accepted)
+        id=number,
+        at=moment(at),
+        by=by,
+        what=what,
+        service=service,
+        detail=detail,
+        is_accepted=bool(is_accepted),
+        call=None if call is None else CALL.from_json(json.loads(call)),
     )
 
 

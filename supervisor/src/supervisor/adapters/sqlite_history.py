@@ -27,7 +27,7 @@ from supervisor.domain.incidents import Incidents
 from supervisor.domain.memory import Memory
 from supervisor.domain.records import IncidentRecord
 from supervisor.domain.troubles import Observation
-from supervisor.ports import CycleReport, Unavailable
+from supervisor.ports import CycleReport, GuardBook, Unavailable
 
 SAVE_SECONDS = 1.5  # a disk that takes longer holds the loop up no further
 LOG_TAIL_SECONDS = 5.0
@@ -157,6 +157,12 @@ class SqliteHistory(SqliteArchive):
             )
 
         if not await self._written(self._writer.submit(write, is_kept=True)):
+            raise Unavailable(self.problem or "The history's disk is too slow.")
+
+    async def keep_calls(self, book: GuardBook) -> None:
+        """Of each entry one row. Raises as add_audit; what was not written is to be handed in again."""
+        rows = sqlite_rows.call_rows(book)
+        if rows and not await self._written(self._writer.submit(lambda link: sqlite_rows.write_calls(link, rows))):
             raise Unavailable(self.problem or "The history's disk is too slow.")
 
     def _followed(self, report: CycleReport) -> tuple[tuple[IncidentRecord, ...], tuple[IncidentRecord, ...]]:

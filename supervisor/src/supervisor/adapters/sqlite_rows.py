@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from supervisor.adapters import sqlite_points
-from supervisor.adapters.sqlite_archive import OUTCOMES, REASONS, TIMELINE
+from supervisor.adapters.sqlite_archive import CALL, OUTCOMES, REASONS, TIMELINE
 from supervisor.adapters.sqlite_schema import PAGE_BYTES, milliseconds
 from supervisor.domain.records import DecisionRecord, IncidentRecord, RolloutRecord
+from supervisor.ports import GuardBook
 
 Seconds = Mapping[tuple[str, str, str], float]  # (service, day, state) -> seconds more
 
@@ -106,6 +107,33 @@ def _write_rollout(connection: sqlite3.Connection, rollout: RolloutRecord) -> No
     connection.executemany(
         "INSERT INTO rollout_steps VALUES (?, ?, ?)",
         [(rollout.id, milliseconds(step.at), step.text) for step in rollout.steps],
+    )
+
+
+def call_rows(book: GuardBook) -> list[tuple[object, ...]]:
+    """docker-guard's entries as rows of the audit."""
+    return [
+        (
+            milliseconds(entry.at),
+            "reader" if entry.call.listener == "read" else "supervisor",
+            entry.kind,
+            entry.service,
+            entry.cause,
+            entry.call.verdict != "refused",
+            book.id,
+            entry.number,
+            _json(CALL.to_json(entry.call)),
+        )
+        for entry in book.entries
+    ]
+
+
+def write_calls(connection: sqlite3.Connection, rows: Sequence[tuple[object, ...]]) -> None:
+    """Those that are there already stay as they are."""
+    connection.executemany(
+        "INSERT INTO audit (at, by, what, service, detail, is_accepted, book, number, call)"
+        " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
+        rows,
     )
 
 

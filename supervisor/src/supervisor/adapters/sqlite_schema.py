@@ -61,6 +61,15 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
             service TEXT NOT NULL, day TEXT NOT NULL, state TEXT NOT NULL, seconds REAL NOT NULL,
             PRIMARY KEY (service, day, state)) WITHOUT ROWID""",
     ),
+    (
+        # docker-guard's calls stand among what operators asked for: `number` counts within the guard's `book`.
+        "ALTER TABLE audit ADD COLUMN book TEXT",
+        "ALTER TABLE audit ADD COLUMN number INTEGER",
+        "ALTER TABLE audit ADD COLUMN call TEXT",
+        "CREATE UNIQUE INDEX audit_calls ON audit (book, number) WHERE book IS NOT NULL",
+        "CREATE INDEX audit_at ON audit (at)",
+        "CREATE INDEX audit_refused ON audit (at) WHERE NOT is_accepted",
+    ),
 )
 VERSION = len(MIGRATIONS)
 

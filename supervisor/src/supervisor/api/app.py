@@ -7,8 +7,8 @@ from prometheus_client import CollectorRegistry
 
 from common.requests import RequestIdMiddleware
 from supervisor.api.auth import Gate, PasswordCheck, Sessions
-from supervisor.api.context import ApiContext, PolicyBook
-from supervisor.api.dashboard import pages, policies_page, public, records_pages, sign_in
+from supervisor.api.context import ApiContext, CallBook, PolicyBook
+from supervisor.api.dashboard import audit_page, pages, policies_page, public, records_pages, sign_in
 from supervisor.api.dashboard.errors import install_error_handlers
 from supervisor.api.dashboard.rendering import build_renderer
 from supervisor.api.dashboard.static_files import load_static_files, static_router
@@ -32,6 +32,7 @@ def create_app(
     desk: Desk,
     policies: PolicyBook,
     metrics_registry: CollectorRegistry,
+    calls: CallBook,
 ) -> FastAPI:
     """The application. Raises BrowserFilesMissingError without npm's files, ValueError for a password hash that is
     none."""
@@ -46,6 +47,7 @@ def create_app(
         desk=desk,
         policies=policies,
         registry=metrics_registry,
+        calls=calls,
         gate=Gate(
             settings.supervisor_api_token.get_secret_value(),
             Sessions(settings.supervisor_session_key.get_secret_value()),
@@ -56,7 +58,7 @@ def create_app(
     for module in (probes, services, events, records, commands, policy_routes, alerts, docs):
         app.include_router(module.router)
     app.include_router(policy_routes.changing)
-    for module in (sign_in, pages, records_pages, policies_page, public):
+    for module in (sign_in, pages, records_pages, audit_page, policies_page, public):
         app.include_router(module.router)
     app.include_router(static_router(static))
     install_error_handlers(app)

@@ -50,6 +50,21 @@ class PolicyBook(Protocol):
         """Put changes on top of the file, until restart or saved. Raises PolicyError, and then changes nothing."""
 
 
+class CallBook(Protocol):
+    """docker-guard's audit on its way into the history (loop/calls.py)."""
+
+    @property
+    def problem(self) -> str:
+        """Why the newest calls may be missing, as a sentence; empty when they are all there."""
+
+    @property
+    def reads(self) -> int:
+        """Calls that only read, since docker-guard started."""
+
+    async def collect(self) -> None:
+        """Bring the history up to date. Never raises."""
+
+
 @dataclass
 class StatusBoard:
     """The Status of the last report, built at most once a report however many ask."""
@@ -106,6 +121,7 @@ class ApiContext:
     desk: Desk
     policies: PolicyBook
     registry: CollectorRegistry
+    calls: CallBook
     gate: Gate
     password: PasswordCheck
     alerts: AlertBoard = field(default_factory=AlertBoard)

@@ -25,6 +25,7 @@ class SupervisorClient:
 
     def __init__(self, url: str, token: str, transport: httpx.AsyncBaseTransport | None = None) -> None:
         self._url = url
+        self.problem = ""  # what the last answer says may be missing from it
         # The environment's proxies are for the world outside.
         self._http = httpx.AsyncClient(
             base_url=url,
@@ -66,6 +67,7 @@ class SupervisorClient:
         except ValueError as error:
             sentence = f"{self._url} answered {response.status_code} with something that is no supervisor's answer."
             raise End(ends.UNREACHABLE, "no_supervisor", sentence) from error
+        self.problem = response.headers.get("x-audit-problem", "")
         if response.is_success:
             return answer
         told = answer if isinstance(answer, dict) else {}

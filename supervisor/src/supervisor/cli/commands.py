@@ -94,6 +94,7 @@ def _add_reading(commands: Subparsers[argparse.ArgumentParser]) -> None:
     history.add_argument("--limit", type=int, default=20, metavar="N", help="so many (default: 20)")
     history.add_argument("--actions", action="store_true", help="only decisions that did something")
     history.add_argument("--open", action="store_true", help="only incidents that are open")
+    history.add_argument("--refused", action="store_true", help="only what was refused, of the audit")
     history.add_argument("--follow", "-f", action="store_true", help="go on with what happens, until interrupted")
 
 

@@ -98,6 +98,8 @@ async def _history(arguments: argparse.Namespace, client: SupervisorClient) -> i
     show = _SHOWN[arguments.what]
     async with client:
         entries = await _entries(arguments, client, arguments.limit)
+        if client.problem:
+            terminal.complain(client.problem)
         if arguments.json and not arguments.follow:
             terminal.say_json(entries)
             return ends.OK
@@ -119,6 +121,8 @@ async def _entries(arguments: argparse.Namespace, client: SupervisorClient, limi
         query["only_actions"] = arguments.actions or None
     if arguments.what == "incidents":
         query["only_open"] = arguments.open or None
+    if arguments.what == "audit":
+        query["only_refused"] = arguments.refused or None
     entries: list[Entry] = await client.get(f"/api/{arguments.what}", **query)
     if arguments.what == "audit" and arguments.service:
         return [entry for entry in entries if entry["service"] == arguments.service]
@@ -165,8 +169,16 @@ def _rollout(entry: Entry) -> str:
 
 
 def _audit(entry: Entry) -> str:
+    """An operator's wish; or a call to Docker with what was answered, and its cause below."""
     word = "" if entry["is_accepted"] else terminal.painted(" refused", terminal.RED)
-    return f"{_dim(moment(entry['at']))}  {entry['by']}: {entry['what']} {entry['service']} {entry['detail']}{word}"
+    who = f"{_dim(moment(entry['at']))}  {entry['by']}: {entry['what']}"
+    call = entry.get("call")
+    if call is None:
+        return f"{who} {entry['service']} {entry['detail']}{word}"
+    answer = terminal.painted(call["verdict"], "" if call["verdict"] == "allowed" else terminal.RED)
+    lines = [f"{who} {call['subject'] or call['path']}: {answer}, {call['status']}"]
+    lines += [_dim(f"    {text}") for text in (entry["detail"], call["reason"]) if text]
+    return "\n".join(lines)
 
 
 def _dim(text: str) -> str:

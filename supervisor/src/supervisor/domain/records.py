@@ -74,7 +74,24 @@ class RolloutRecord:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class CallRecord:
+    """A call to Docker as docker-guard wrote it down: every one that changes something, and every one it refused."""
+
+    verdict: str  # allowed, refused, failed (allowed, but Docker was not there)
+    method: str
+    path: str
+    subject: str  # the replica, image or network by name, as far as the guard knows it
+    status: int  # what was answered
+    reason: str = ""  # why it was refused, or failed
+    listener: str = ""  # full, or read: a reader's socket
+    duration_seconds: float = 0.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class AuditRecord:
+    """What a person or a program asked of the supervisor; or, with `call`, what the supervisor asked of Docker. Then
+    `what` is the kind of call and `detail` the cause that the supervisor gave."""
+
     id: int
     at: datetime
     by: str
@@ -82,6 +99,7 @@ class AuditRecord:
     service: str
     detail: str
     is_accepted: bool
+    call: CallRecord | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

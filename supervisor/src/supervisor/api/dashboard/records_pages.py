@@ -1,24 +1,21 @@
-"""What happened: decisions, incidents, rollouts and the audit, newest first, a page of fifty at a time."""
+"""What happened: decisions, incidents and rollouts, newest first, a page of fifty at a time."""
 
 from __future__ import annotations
 
-from typing import Annotated, TypeVar
-from urllib.parse import urlencode
+from typing import Annotated
 
 from fastapi import APIRouter, Query, Request, Response
 
 from common.problems import Problem
 from supervisor.api.context import Context, Reader
+from supervisor.api.dashboard.paging import Before, paged
 from supervisor.api.dashboard.rendering import Pages
-from supervisor.domain.records import AuditRecord, DecisionRecord, IncidentRecord
 
 PAGE_SIZE = 50
 
 router = APIRouter(include_in_schema=False)
 
 Service = Annotated[str, Query(max_length=64)]
-Before = Annotated[int | None, Query(ge=1)]
-Record = TypeVar("Record", DecisionRecord, IncidentRecord, AuditRecord)
 
 
 @router.get("/decisions")
@@ -34,7 +31,7 @@ async def decisions(
     found = await context.archive.decisions(
         service=service, limit=PAGE_SIZE + 1, before=before, only_actions=only_actions
     )
-    shown, older = _page(found, {"service": service, "only_actions": "true" if only_actions else ""})
+    shown, older = paged(found, {"service": service, "only_actions": "true" if only_actions else ""}, PAGE_SIZE)
     return pages.page(
         request,
         "decisions.html",
@@ -53,7 +50,7 @@ async def incidents(
     request: Request, context: Context, pages: Pages, reader: Reader, service: Service = "", before: Before = None
 ) -> Response:
     found = await context.archive.incidents(service=service, limit=PAGE_SIZE + 1, before=before)
-    shown, older = _page(found, {"service": service})
+    shown, older = paged(found, {"service": service}, PAGE_SIZE)
     return pages.page(
         request,
         "incidents.html",
@@ -87,17 +84,3 @@ async def rollouts(request: Request, context: Context, pages: Pages, reader: Rea
         rollouts=await context.archive.rollouts(service=service, limit=PAGE_SIZE),
         service=service,
     )
-
-
-@router.get("/audit")
-async def audit(request: Request, context: Context, pages: Pages, reader: Reader, before: Before = None) -> Response:
-    shown, older = _page(await context.archive.audit(limit=PAGE_SIZE + 1, before=before), {})
-    return pages.page(request, "audit.html", operator=reader, status=context.board.current, records=shown, older=older)
-
-
-def _page(found: list[Record], filters: dict[str, str]) -> tuple[list[Record], str]:
-    """The records to show, and the query of the link to older ones; empty when there are none."""
-    shown = found[:PAGE_SIZE]
-    if len(found) <= PAGE_SIZE:
-        return shown, ""
-    return shown, urlencode({name: value for name, value in filters.items() if value} | {"before": shown[-1].id})

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from fastapi import APIRouter, Query
+from fastapi import APIRouter, Query, Response
 
 from common.problems import Problem
 from supervisor.api.context import Context, Reader
 from supervisor.domain.records import AuditRecord, DecisionRecord, IncidentRecord, RolloutRecord
+from supervisor.ports import AuditSource
 
 router = APIRouter(prefix="/api", tags=["history"])
 
@@ -54,6 +55,18 @@ async def rollouts(context: Context, _reader: Reader, service: Service = "", lim
     return await context.archive.rollouts(service=service, limit=limit)
 
 
-@router.get("/audit", summary="What operators asked for, also what was refused")
-async def audit(context: Context, _reader: Reader, limit: Limit = 50, before: Before = None) -> list[AuditRecord]:
-    return await context.archive.audit(limit=limit, before=before)
+@router.get("/audit", summary="What operators asked for and what was asked of Docker, also what was refused")
+async def audit(
+    context: Context,
+    _reader: Reader,
+    response: Response,
+    limit: Limit = 50,
+    before: Before = None,
+    source: Annotated[AuditSource, Query(description="only what operators asked for, or only calls to Docker")] = "",
+    only_refused: bool = False,
+) -> list[AuditRecord]:
+    """Calls to Docker are docker-guard's. While it is away, X-Audit-Problem says that some may be missing."""
+    await context.calls.collect()
+    if context.calls.problem:
+        response.headers["X-Audit-Problem"] = context.calls.problem.encode("ascii", "replace").decode()
+    return await context.archive.audit(limit=limit, before=before, source=source, only_refused=only_refused)
