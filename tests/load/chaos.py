@@ -48,7 +48,7 @@ TROUBLE = (AssertionError, httpx.HTTPError, subprocess.SubprocessError, OSError)
 
 
 @dataclass(frozen=True)
-class Deed:
+class Happened:
     """One line of what happened: when it began, what it was, and whether it was done, refused or went wrong."""
 
     began: float
@@ -71,7 +71,7 @@ class Walk:
     site: Site
     count: int
     deeds: Deeds
-    happened: list[Deed] = field(default_factory=list)
+    happened: list[Happened] = field(default_factory=list)
     wrong: list[str] = field(default_factory=list)
     converged_after: float | None = None
 
@@ -108,7 +108,7 @@ class Walk:
         except TROUBLE as error:
             name, outcome, text = self.deeds.newest, "wrong", "went wrong"
             self._tell_wrong(error)
-        self.happened.append(Deed(began, name, outcome))
+        self.happened.append(Happened(began, name, outcome))
         print(f"{name}: {text} ({time.monotonic() - began:.1f} s; {self._state()})", flush=True)
 
     def _tell_wrong(self, error: BaseException) -> None:
@@ -124,10 +124,10 @@ class Walk:
         return f"{service['ready']} of {service['desired']} backends ready"
 
 
-def deeds_table(happened: list[Deed], losses: list[Loss]) -> str:
+def deeds_table(happened: list[Happened], losses: list[Loss]) -> str:
     """By kind: how often it was done, and what was lost while it was the newest."""
     rows = [["what happened", "done", "refused", "lost reads", "lost uploads"]]
-    newest: list[tuple[Deed, Loss]] = []
+    newest: list[tuple[Happened, Loss]] = []
     for loss in losses:
         before = [deed for deed in happened if deed.began <= loss.ended]
         newest += [(before[-1], loss)] if before else []
