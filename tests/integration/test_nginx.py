@@ -10,6 +10,7 @@ import ssl
 import subprocess
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -256,9 +257,24 @@ def test_the_status_page_goes_to_the_supervisor_without_credentials(door: Door) 
         assert door.get_verbatim(odd)[0] == 404
 
 
-def test_the_status_page_has_a_limit_of_its_own(door: Door) -> None:
+@pytest.mark.parametrize("path", ["/", "/api/v1/things", "/api/v1/conversions/1/events", "/api/v1/ws/1"])
+def test_the_operators_session_is_not_told_to_the_applications(door: Door, path: str) -> None:
+    """A browser knows no ports: what the supervisor's page on this host gave it, it sends to this page too."""
+    cookies = {
+        "session=mine": "session=mine",
+        "supervisor_session=operators": "",
+        "a=1; supervisor_session=operators.x-y_z; b=2": "a=1; b=2",
+        "supervisor_session=planted; a=1; supervisor_session=operators": "",
+    }
     with door.visitor() as visitor:
-        assert 429 in {visitor.get("/status/").status_code for _ in range(80)}
+        for sent, arrives in cookies.items():
+            seen = visitor.get(path, headers={"Cookie": sent}).json()["headers"]
+            assert seen.get("Cookie", "") == arrives
+
+
+def test_the_status_page_has_a_limit_of_its_own(door: Door) -> None:
+    with door.visitor() as visitor, ThreadPoolExecutor(8) as at_once:  # one by one, a busy machine stays below it
+        assert 429 in {answer.status_code for answer in at_once.map(visitor.get, ["/status/"] * 120)}
 
 
 def test_without_the_supervisor_there_is_a_plain_page_and_the_rest_goes_on(door: Door) -> None:
