@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from supervisor.domain.command import Deploy, RollBack, ScaleTo
+from supervisor.domain.command import Deploy, DrainOne, RestartOne, RollBack, ScaleTo
 from supervisor.domain.memory import Rollout
 from supervisor.domain.policy import ServicePolicy
 from supervisor.domain.snapshot import ContainerState
 from tests.fixtures.supervisor_loop import Stage, balanced
+from tests.fixtures.supervisor_world import Behaviour
 
 IMAGE = "modporter/backend:2.0"
 
@@ -78,3 +79,60 @@ async def test_a_clone_that_is_left_of_a_down_and_deaf_to_being_asked_is_killed(
         stage.world.remove(stage.replica("backend", number), is_forced=True)
     assert await stage.run(90, until=lambda: stage.names("backend") == [])
     assert stage.calls("signal_TERM") == stage.calls("signal_KILL") == ["backend-4"]
+
+
+@pytest.mark.parametrize("deed", ["restart", "drain", "stop", "stop and start", "scale"])
+async def test_what_a_person_does_to_a_new_replica_while_it_bakes_is_not_the_images_fault(deed: str) -> None:
+    stage = await backends()
+    stage.world.behaviours[stage.world.images[IMAGE]] = Behaviour(boot_seconds=4.0, term_seconds=6.0)
+    await deployed(stage, "baking")
+    await stage.run(2)
+    highest = stage.world.of("backend")[-1]
+    match deed:
+        case "restart":
+            command = RestartOne(id="p", service="backend", by="test", replica_id=highest.id)
+            assert await stage.command(command) is None
+        case "drain":
+            assert await stage.command(DrainOne(id="p", service="backend", by="test", replica_id=highest.id)) is None
+        case "stop":
+            stage.world.signal(highest, "TERM")
+        case "stop and start":
+            stage.world.stop(highest)
+            stage.world.start(highest)
+        case _:  # Compose waits for it to end
+            stage.world.signal(highest, "TERM")
+            await stage.run(7)
+            stage.world.remove(highest)
+    assert await stage.run(100, until=lambda: rollout_of(stage).finished_at is not None)
+    assert rollout_of(stage).phase.value == "done", rollout_of(stage).verdict
+
+
+@pytest.mark.parametrize("phase", ["canary", "baking"])
+async def test_what_all_need_fails_in_a_rollout_and_the_new_replica_is_the_first_to_notice(phase: str) -> None:
+    stage = Stage()
+    stage.serve("postgres", 1, ServicePolicy(service="postgres"))
+    stage.serve("backend", 3, depends_on=("postgres",), needs=("postgres",))
+    stage.world.add_image(IMAGE)
+    await stage.run(15)
+    await deployed(stage, phase)
+    await stage.run(4)
+    newest = stage.world.of("backend")[-1]
+    newest.is_unready = True
+    assert await stage.run(10, until=lambda: newest.name not in stage.listed("backend"))
+    stage.replica("postgres", 1).is_unready = True
+    await stage.run(20)
+    newest.is_unready = stage.replica("postgres", 1).is_unready = False
+    assert await stage.run(300, until=lambda: rollout_of(stage).finished_at is not None)
+    assert rollout_of(stage).phase.value == "done", rollout_of(stage).verdict
+
+
+@pytest.mark.parametrize("phase", ["canary", "baking"])
+async def test_a_new_replica_that_alone_is_not_ready_any_more_takes_the_image_back(phase: str) -> None:
+    stage = await backends()
+    await deployed(stage, phase)
+    await stage.run(4)
+    newest = stage.world.of("backend")[-1]
+    stage.world.use(newest, boot_seconds=8.0)
+    newest.is_unready = True
+    assert await stage.run(30, until=lambda: rollout_of(stage).phase.value == "rolling_back")
+    assert "not ready any more" in rollout_of(stage).verdict

@@ -9,13 +9,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from supervisor.domain.memory import Departure, Errand, Rollout, ServiceMemory
+from supervisor.domain.memory import Departure, Errand, ReplicaMemory, Rollout, ServiceMemory
 from supervisor.domain.plan import Cause, StartReplica
 from supervisor.domain.policy import ServicePolicy
 from supervisor.domain.snapshot import ContainerState, ReplicaView, ReportedHealth, ServiceView, Snapshot
 
 # A new replica that a person stopped may be part of a `docker compose down` that stops one after the other.
 STOPPED_BY_PERSON_SECONDS = 90.0
+# When what all replicas need fails, one of them notices first; a new one that is out of the list costs nobody anything.
+NOTICED_BY_ALL_SECONDS = 3.0
 _STOPPED = frozenset({ContainerState.EXITED, ContainerState.DEAD, ContainerState.REMOVING})
 _RESTARTED_BY_ENGINE = frozenset({"always", "unless-stopped"})
 
@@ -89,16 +91,35 @@ def is_hung(view: ReplicaView, policy: ServicePolicy) -> bool:
 def trouble(fleet: Fleet, memory: ServiceMemory, policy: ServicePolicy, snapshot: Snapshot) -> str:
     """What a new replica does that a good one does not, as a sentence; empty when nothing is wrong.
 
-    Not being ready for the first time is none: that has a deadline of its own. Nor is it the image's fault when no
-    replica at all is ready.
+    A process that was not ready yet is none: that has a deadline of its own. Nor is it the image's fault when somebody
+    asked the replica to end, or when no replica at all is ready: what they depend on fails them one after the other.
     """
     for view in fleet.new:
         known = memory.replicas.get(view.id)
-        is_comparable = bool(fleet.ready) and known is not None and known.was_ever_ready
-        found = _end(view, snapshot) or (_illness(view, policy) if is_comparable else "")
+        is_comparable = bool(fleet.ready) and known is not None and _has_been_ready(known)
+        is_due = is_hung(view, policy) or _is_ill_for_long(known, snapshot.at)
+        is_ill = is_comparable and is_due and not _is_asked_to_end(view, memory)
+        found = _end(view, snapshot) or (_illness(view, policy) if is_ill else "")
         if found:
             return f"{view.name} {found}"
     return ""
+
+
+def _has_been_ready(known: ReplicaMemory) -> bool:
+    """This process, or the one before it that healing restarted."""
+    return known.was_ready or (known.was_ever_ready and known.failed_restarts > 0)
+
+
+def _is_ill_for_long(known: ReplicaMemory | None, at: float) -> bool:
+    return known is not None and known.unready_since is not None and at - known.unready_since >= NOTICED_BY_ALL_SECONDS
+
+
+def _is_asked_to_end(view: ReplicaView, memory: ServiceMemory) -> bool:
+    """By a person, with a command or with Docker."""
+    departure = memory.departures.get(view.id)
+    if departure is not None:
+        return departure.cause is Cause.OPERATOR
+    return view.probe is not None and view.probe.is_draining
 
 
 def _end(view: ReplicaView, snapshot: Snapshot) -> str:
