@@ -11,8 +11,17 @@ from pydantic import SecretStr
 
 from supervisor.api.auth import COOKIE, IDLE_SECONDS, SESSION_SECONDS, PasswordCheck, Sessions
 from supervisor.api.throttle import Throttle
-from tests.fixtures.supervisor_page_data import PASSWORD, TOKEN, Stage, build_stage, client_of, stand_in_files
+from tests.fixtures.supervisor_page_data import (
+    PASSWORD,
+    TOKEN,
+    Stage,
+    build_stage,
+    client_of,
+    password_hash,
+    stand_in_files,
+)
 
+SIGNED_WITH = (lambda: "key", lambda: "hash")  # Sessions without files
 READ = ("/api/status", "/api/services", "/api/services/backend", "/api/services/backend/healthy", "/api/decisions")
 READ += ("/api/incidents", "/api/rollouts", "/api/audit", "/api/policies", "/api/events", "/api/openapi.json")
 READ += ("/api/services/backend/series", "/api/docs")
@@ -125,6 +134,28 @@ async def test_another_sites_page_neither_changes_nor_signs_in(stage: Stage, hea
         assert answer.status_code == 403
 
 
+FOREIGN_NAMES = ("evil.example:8090", "evil.example", "127.0.0.1.evil.example", "localhost.", "[", "")
+OWN_NAMES = ("127.0.0.1:8090", "[::1]:8090", "localhost:18090", "LOCALHOST", "172.20.0.5:8090", "supervisor:8090")
+OWN_NAMES += ("host.docker.internal:8090", "modporter.example", "Supervisor.modporter.example:8443")
+
+
+@pytest.mark.parametrize("host", FOREIGN_NAMES)
+async def test_a_name_that_somebody_else_lets_point_here_is_answered_nothing(stage: Stage, host: str) -> None:
+    """DNS rebinding: to the browser this would be evil.example's own page."""
+    async with client_of(stage, token="") as client:
+        answers = [await client.get(path, headers={"Host": host}) for path in OPEN]
+        answers.append(await client.post("/sign-in", data={"password": PASSWORD}, headers={"Host": host}))
+    assert {(answer.status_code, answer.json()["code"]) for answer in answers} == {(421, "host_unknown")}
+    assert all("content-security-policy" in answer.headers for answer in answers)
+
+
+async def test_the_names_of_this_machine_and_of_the_platform_are_its_own(tmp_path: Path) -> None:
+    stage = build_stage(tmp_path, public_url="https://modporter.example:8443")
+    async with client_of(stage, token="") as client:
+        answers = [await client.get("/metrics", headers={"Host": host}) for host in OWN_NAMES]
+    assert [answer.status_code for answer in answers] == [200] * len(OWN_NAMES)
+
+
 async def test_the_cookie_is_for_this_site_and_no_script(stage: Stage) -> None:
     async with client_of(stage, token="") as client:
         answer = await client.post("/sign-in", data={"password": PASSWORD})
@@ -191,7 +222,76 @@ async def test_without_a_password_nobody_signs_in(tmp_path: Path) -> None:
 
 def test_a_hash_that_is_none_stops_the_start() -> None:
     with pytest.raises(ValueError, match="make init"):
-        PasswordCheck("plain text")
+        PasswordCheck(lambda: "plain text")
+
+
+def files_stage(tmp_path: Path) -> tuple[Stage, Path]:
+    """A page whose secrets are files, as in the container."""
+    folder = tmp_path / "secrets"
+    folder.mkdir()
+    (folder / "supervisor_password_hash").write_text(password_hash() + "\n")
+    (folder / "supervisor_api_token").write_text(TOKEN)
+    (folder / "supervisor_session_key").write_text("key-of-the-files-0123456789")
+    settings = {path.name: SecretStr(path.read_text().strip()) for path in folder.iterdir()}
+    stage = build_stage(tmp_path, static_vendor_dir=stand_in_files(tmp_path), secrets_dir=folder, **settings)
+    return stage, folder
+
+
+async def test_a_new_password_counts_at_once_and_ends_the_sessions_of_the_old_one(tmp_path: Path) -> None:
+    stage, folder = files_stage(tmp_path)
+    async with client_of(stage, token="") as client, client_of(stage, token="") as other:
+        await signed_in(client)
+        sessions = stage.app.state.context.gate.sessions
+        streaming = sessions.read(client.cookies[COOKIE])
+        assert not sessions.is_ended(streaming)
+        (folder / "supervisor_password_hash").write_text(password_hash("another battery horse"))
+        assert (await client.get("/api/status")).status_code == 401
+        assert sessions.is_ended(streaming)  # which ends its event stream at the next cycle
+        assert (await other.post("/sign-in", data={"password": PASSWORD})).status_code == 403
+        assert (await other.post("/sign-in", data={"password": "another battery horse"})).status_code == 303
+        assert (await other.get("/api/status")).status_code == 200
+
+
+@pytest.mark.parametrize("damage", ["", "$argon2id$v=19$m=8", "plain text"])
+async def test_a_file_that_holds_no_password_hash_changes_nothing(tmp_path: Path, damage: str) -> None:
+    stage, folder = files_stage(tmp_path)
+    async with client_of(stage, token="") as client:
+        await signed_in(client)
+        (folder / "supervisor_password_hash").write_text(damage)
+        assert (await client.get("/api/status")).status_code == 200
+        (folder / "supervisor_password_hash").unlink()
+        assert (await client.get("/api/status")).status_code == 200
+
+
+async def test_a_new_token_counts_at_once_and_the_old_one_no_more(tmp_path: Path) -> None:
+    stage, folder = files_stage(tmp_path)
+    fresh = tmp_path / "fresh"
+    fresh.write_text("another-token-0123456789")
+    async with client_of(stage) as old, client_of(stage, token="another-token-0123456789") as new:
+        assert (await old.get("/api/status")).status_code == 200
+        fresh.replace(folder / "supervisor_api_token")
+        assert (await old.get("/api/status")).status_code == 401
+        assert (await new.get("/api/status")).status_code == 200
+        (folder / "supervisor_api_token").write_text("")  # half written
+        assert (await new.get("/api/status")).status_code == 200
+
+
+async def test_a_new_session_key_signs_everybody_out(tmp_path: Path) -> None:
+    stage, folder = files_stage(tmp_path)
+    async with client_of(stage, token="") as client:
+        await signed_in(client)
+        (folder / "supervisor_session_key").write_text("another-session-key-0123456789")
+        assert (await client.get("/api/status")).status_code == 401
+
+
+async def test_secrets_from_the_environment_do_not_follow_a_file(tmp_path: Path) -> None:
+    folder = tmp_path / "secrets"
+    folder.mkdir()
+    (folder / "supervisor_api_token").write_text("of-something-else-0123456789")
+    stage = build_stage(tmp_path, static_vendor_dir=stand_in_files(tmp_path), secrets_dir=folder)
+    async with client_of(stage) as client:
+        (folder / "supervisor_api_token").write_text("another-token-0123456789")
+        assert (await client.get("/api/status")).status_code == 200
 
 
 class Hands:
@@ -206,7 +306,7 @@ class Hands:
 
 def test_a_session_ends_after_an_idle_hour_and_after_twelve_hours() -> None:
     clock = Hands()
-    sessions = Sessions("key", clock)
+    sessions = Sessions(*SIGNED_WITH, clock)
     session = sessions.begin()
     cookie = sessions.cookie(session)
     clock.now += IDLE_SECONDS - 1
@@ -224,8 +324,8 @@ def test_a_session_ends_after_an_idle_hour_and_after_twelve_hours() -> None:
 
 
 def test_a_cookie_of_another_key_or_of_nonsense_is_none() -> None:
-    sessions = Sessions("key")
-    foreign = Sessions("another key")
+    sessions = Sessions(*SIGNED_WITH)
+    foreign = Sessions(lambda: "another key", SIGNED_WITH[1])
     for cookie in (None, "", "x", "x.y", foreign.cookie(foreign.begin()), sessions.cookie(sessions.begin())[:-1]):
         assert sessions.read(cookie) is None
 

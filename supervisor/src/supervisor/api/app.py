@@ -2,21 +2,31 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from fastapi import FastAPI
 from prometheus_client import CollectorRegistry
+from pydantic import SecretStr
 
 from common.requests import RequestIdMiddleware
-from supervisor.api.auth import Gate, PasswordCheck, Sessions
+from common.settings import is_placeholder
+from supervisor.api.auth import Gate, PasswordCheck, Sessions, is_hash
 from supervisor.api.context import ApiContext, CallBook, PolicyBook
 from supervisor.api.dashboard import audit_page, pages, policies_page, public, records_pages, sign_in
 from supervisor.api.dashboard.errors import install_error_handlers
 from supervisor.api.dashboard.rendering import build_renderer
 from supervisor.api.dashboard.static_files import load_static_files, static_router
-from supervisor.api.middleware import BodyLimitMiddleware, SecurityHeadersMiddleware, SessionCookieMiddleware
+from supervisor.api.middleware import (
+    BodyLimitMiddleware,
+    OwnNamesMiddleware,
+    SecurityHeadersMiddleware,
+    SessionCookieMiddleware,
+)
 from supervisor.api.reports import ReportSource
 from supervisor.api.routes import alerts, commands, docs, events, probes, records, services
 from supervisor.api.routes import policies as policy_routes
 from supervisor.api.settings import ApiSettings
+from supervisor.api.watched_secret import WatchedSecret
 from supervisor.ports import Archive, Desk
 
 DESCRIPTION = """Keeps the stack alive, scales it, deploys to it, and says why.
@@ -40,6 +50,8 @@ def create_app(
     app = FastAPI(
         title="ModPorter supervisor", description=DESCRIPTION, openapi_url=None, docs_url=None, redoc_url=None
     )
+    session_key = _watched(settings, "supervisor_session_key")
+    password_hash = _watched(settings, "supervisor_password_hash", is_hash)
     app.state.context = ApiContext(
         settings=settings,
         reports=reports,
@@ -48,11 +60,8 @@ def create_app(
         policies=policies,
         registry=metrics_registry,
         calls=calls,
-        gate=Gate(
-            settings.supervisor_api_token.get_secret_value(),
-            Sessions(settings.supervisor_session_key.get_secret_value()),
-        ),
-        password=PasswordCheck(settings.supervisor_password_hash.get_secret_value()),
+        gate=Gate(_watched(settings, "supervisor_api_token"), Sessions(session_key, password_hash)),
+        password=PasswordCheck(password_hash),
     )
     app.state.renderer = build_renderer(static)
     for module in (probes, services, events, records, commands, policy_routes, alerts, docs):
@@ -64,6 +73,15 @@ def create_app(
     install_error_handlers(app)
     app.add_middleware(SessionCookieMiddleware)
     app.add_middleware(BodyLimitMiddleware)
+    app.add_middleware(OwnNamesMiddleware, public_url=settings.public_url)
     app.add_middleware(SecurityHeadersMiddleware)
     app.add_middleware(RequestIdMiddleware)
     return app
+
+
+def _watched(
+    settings: ApiSettings, name: str, is_good: Callable[[str], bool] = lambda text: not is_placeholder(text)
+) -> WatchedSecret:
+    """The secret of that name in the settings, and from then on that in its file."""
+    value: SecretStr = getattr(settings, name)
+    return WatchedSecret(value.get_secret_value(), settings.secrets_dir / name, is_good)

@@ -1,6 +1,10 @@
-"""Around every request: security headers and the session's cookie on the answers, an end for bodies too large."""
+"""Around every request: security headers and the session's cookie on the answers, an end for bodies too large and for
+names that are not ours."""
 
 from __future__ import annotations
+
+import ipaddress
+from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -59,6 +63,41 @@ class SessionCookieMiddleware:
             await send(message)
 
         await self.app(scope, receive, send_with_cookie if scope["type"] == "http" else send)
+
+
+class OwnNamesMiddleware:
+    """421 for a request by a name that anybody could own: with DNS rebinding another site's page, open in a browser on
+    this machine, would otherwise be this page's own origin, read what needs no sign-in, and guess passwords."""
+
+    def __init__(self, app: ASGIApp, public_url: str) -> None:
+        self.app = app
+        self._public_name = urlsplit(public_url).hostname or "localhost"
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http" and not self._is_own(Headers(scope=scope).get("host", "")):
+            detail = f"This is not reached by that name: use localhost, an IP address or {self._public_name}."
+            await problem_response(Problem(421, "host_unknown", detail))(scope, receive, send)
+            return
+        await self.app(scope, receive, send)
+
+    def _is_own(self, host: str) -> bool:
+        """Addresses, names without a dot (localhost, those of containers), names that nobody can register, and the
+        platform's own with those below it, for whoever puts a proxy in front."""
+        try:
+            name = urlsplit(f"//{host}").hostname or ""
+        except ValueError:
+            return False
+        if name.endswith((".localhost", ".internal", f".{self._public_name}")) or name == self._public_name:
+            return True
+        return ("." not in name and bool(name)) or _is_address(name)
+
+
+def _is_address(name: str) -> bool:
+    try:
+        ipaddress.ip_address(name)
+    except ValueError:
+        return False
+    return True
 
 
 class BodyLimitMiddleware:
