@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from supervisor.domain.command import Deploy, DrainOne, RestartOne, RollBack, ScaleTo
@@ -136,3 +138,43 @@ async def test_a_new_replica_that_alone_is_not_ready_any_more_takes_the_image_ba
     newest.is_unready = True
     assert await stage.run(30, until=lambda: rollout_of(stage).phase.value == "rolling_back")
     assert "not ready any more" in rollout_of(stage).verdict
+
+
+@pytest.mark.parametrize("end", ["down", "stop", "never up"])
+async def test_what_does_not_run_cannot_be_scaled_and_the_operator_is_told(end: str) -> None:
+    stage = await backends()
+    match end:
+        case "down":
+            stage.world.down("backend")
+        case "stop":
+            for container in stage.world.of("backend"):
+                stage.world.stop(container)
+        case _:
+            known = stage.policies.current.services
+            stage.policies.current = replace(
+                stage.policies.current, services={**known, "frontend": balanced("frontend")}
+            )
+    await stage.run(10)
+    name = "frontend" if end == "never up" else "backend"
+    refusal = await stage.command(ScaleTo(id="s", service=name, by="test", replicas=2))
+    assert refusal is not None
+    assert (refusal.code, refusal.status) == ("not_running", 409)
+    await stage.run(10)
+    assert stage.runtime.calls == []
+
+
+@pytest.mark.parametrize("change", ["without a policy", "not balanced", "switched off"])
+async def test_a_list_that_nobody_keeps_any_more_is_emptied_for_nginx_to_find_the_replicas(change: str) -> None:
+    stage = await backends()
+    policy = stage.policies.current.services["backend"]
+    changed = {
+        "without a policy": {},
+        "not balanced": {"backend": replace(policy, is_balanced=False)},
+        "switched off": {"backend": replace(policy, is_enabled=False)},
+    }
+    stage.policies.current = replace(stage.policies.current, services=changed[change])
+    await stage.run(6)
+    assert stage.listed("backend") == set()
+    written = stage.balancer.written
+    await stage.run(20)
+    assert stage.balancer.written == written

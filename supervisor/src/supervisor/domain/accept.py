@@ -24,7 +24,7 @@ from supervisor.domain.plan import Cause
 from supervisor.domain.rollout_request import begin, owns
 from supervisor.domain.scaling_host import room_for
 from supervisor.domain.scene import Scene
-from supervisor.domain.snapshot import ReplicaView
+from supervisor.domain.snapshot import ContainerState, ReplicaView
 
 DIRECTIONS = ("in", "out", "all")
 
@@ -61,6 +61,9 @@ def _scale(command: ScaleTo, scene: Scene) -> ServiceMemory | Refusal:
     if not scale.min <= wanted <= scale.max:
         text = f"{scene.name} may have {scale.min} to {scale.max} replicas, not {wanted}."
         return _refused(command, "out_of_bounds", 422, text)
+    if not any(_is_meant_to_run(r, scene) for r in scene.service.replicas):
+        text = f"No replica of {scene.name} runs; start it with docker compose up."
+        return _refused(command, "not_running", 409, text)
     if owns(scene.memory):
         return _refused(command, "rollout_running", 409, f"A rollout of {scene.name} is running.")
     room = room_for(scene.service, scene.memory, scale, scene.snapshot)
@@ -69,6 +72,11 @@ def _scale(command: ScaleTo, scene: Scene) -> ServiceMemory | Refusal:
         return _refused(command, "host_saturated", 409, text)
     seconds = scale.manual_hold_seconds if command.hold_seconds is None else command.hold_seconds
     return replace(scene.memory, desired=wanted, manual_replicas=wanted, manual_hold_until=scene.at + seconds)
+
+
+def _is_meant_to_run(replica: ReplicaView, scene: Scene) -> bool:
+    """It runs, or is stopped only because we stopped it to start it again."""
+    return replica.id in scene.memory.departures or replica.state in (ContainerState.RUNNING, ContainerState.RESTARTING)
 
 
 def _replica(command: RestartOne | DrainOne, scene: Scene) -> ReplicaView | Refusal:

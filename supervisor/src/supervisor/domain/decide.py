@@ -76,19 +76,21 @@ def decide(snapshot: Snapshot, memory: Memory, policies: Policies, commands: tup
     verdicts: dict[str, ServiceVerdict] = {}
     services: dict[str, ServiceMemory] = {}
     due: list[float] = []
-    refusals = [_nobody(c, policies, snapshot) for c in commands if _managed(c.service, policies) is None]
-    for name in sorted({*snapshot.services, *(n for n in memory.services if _managed(n, policies) is not None)}):
+    names = {*snapshot.services, *(name for name in memory.services if _managed(name, policies) is not None)}
+    there = {name for name in names if _managed(name, policies) is not None}
+    refusals = [_nobody(command, policies, snapshot) for command in commands if command.service not in there]
+    for name in sorted(names):
         service = snapshot.services.get(name) or ServiceView(name=name, replicas=())
         policy = _managed(name, policies)
         if policy is None:
             verdicts[name] = _untouched(service, policies)
-            actions += _unlisted(service, policies.of(name), snapshot)
+            actions += _unlisted(name, snapshot)
             continue
         scene, refused = _commanded(service, memory.of(name), policy, snapshot, commands)
         refusals += refused
         draft = _arbitrated(scene, memory.of(name))
         services[name] = draft.scene.memory
-        actions += draft.actions
+        actions += draft.actions if policy.is_balanced else (*draft.actions, *_unlisted(name, snapshot))
         due += [draft.due_at] if draft.due_at is not None else []
         desired = _desired(draft.scene)
         argument = telling.argument(draft.actions, draft.reasons, draft.said)
@@ -243,13 +245,12 @@ def _untouched(service: ServiceView, policies: Policies) -> ServiceVerdict:
     return telling.silent_verdict(service.name, running, ready, text, Hold.DISABLED)
 
 
-def _unlisted(service: ServiceView, policy: ServicePolicy | None, snapshot: Snapshot) -> list[Action]:
-    """An empty list for a service that was switched off: NGINX then finds its replicas by itself."""
-    present = snapshot.balancer.members.get(service.name) if snapshot.balancer else None
-    if policy is None or not policy.is_balanced or not present:
+def _unlisted(name: str, snapshot: Snapshot) -> list[Action]:
+    """An empty list for a service that we no longer keep one for: NGINX then finds its replicas by itself."""
+    if snapshot.balancer is None or not snapshot.balancer.members.get(name):
         return []
-    why = "switched off: the load balancer finds the replicas by itself"
-    return [SetMembers(id="", service=service.name, cause=Cause.OPERATOR, why=why, members=())]
+    why = "its list is not kept any more: the load balancer finds the replicas by itself"
+    return [SetMembers(id="", service=name, cause=Cause.OPERATOR, why=why, members=())]
 
 
 def _blind(snapshot: Snapshot, memory: Memory, commands: tuple[Command, ...]) -> Decision:
@@ -273,6 +274,9 @@ def _last_ready(memory: ServiceMemory) -> int:
 
 def _nobody(command: Command, policies: Policies, snapshot: Snapshot) -> Refusal:
     name = command.service
+    if _managed(name, policies) is not None:
+        text = f"{name} has no container; start it with docker compose up."
+        return Refusal(command=command, code="not_running", status=409, text=text)
     if name in snapshot.services:
         text = f"{name} has no policy that lets the supervisor touch it."
         return Refusal(command=command, code="not_managed", status=409, text=text)
