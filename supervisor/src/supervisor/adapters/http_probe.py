@@ -19,6 +19,7 @@ LOAD_PATH = "/health/load"
 LOAD_SECONDS = 1.0
 LONGEST_ANSWER_BYTES = 64 * 1024
 SHOWN_CHARACTERS = 200
+LARGEST_COUNT = 1_000_000  # of connections, requests or jobs: whoever has more in hand is not telling the truth
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,9 +71,9 @@ class HttpProbe:
             if answer.status != 200:
                 return None
             told = json.loads(answer.body)
-            connections = sum(count for peer, count in told["connections"].items() if peer in balancer_addresses)
+            counts = (_count(count) for peer, count in told["connections"].items() if peer in balancer_addresses)
             return LoadView(
-                at=self._clock(), connections=int(connections), requests=int(told["requests"]), jobs=int(told["jobs"])
+                at=self._clock(), connections=sum(counts), requests=_count(told["requests"]), jobs=_count(told["jobs"])
             )
         except (
             OSError,
@@ -85,6 +86,14 @@ class HttpProbe:
             RecursionError,
         ):
             return None
+
+
+def _count(value: object) -> int:
+    """Raises ValueError for what counts nothing: a replica that was taken over must not choose whom we let go, nor stop
+    us with a number that nothing can add up."""
+    if type(value) is not int or not 0 <= value <= LARGEST_COUNT:
+        raise ValueError("not a count")
+    return value
 
 
 def _is_draining(body: bytes) -> bool:
@@ -134,4 +143,6 @@ async def _body(reader: asyncio.StreamReader, head: str) -> bytes:
 
 
 def _shown(body: bytes) -> str:
-    return " ".join(body[: SHOWN_CHARACTERS * 4].decode("utf-8", "replace").split())[:SHOWN_CHARACTERS]
+    """In one printable line: it is told in sentences, on terminals too."""
+    text = body[: SHOWN_CHARACTERS * 4].decode("utf-8", "replace")
+    return " ".join("".join(sign if sign.isprintable() else " " for sign in text).split())[:SHOWN_CHARACTERS]
