@@ -355,6 +355,20 @@ class TestTerminal:
         monkeypatch.setenv("NO_COLOR", "")
         assert COLOUR not in "".join(self.lines())
 
+    def test_what_a_replica_says_cannot_steer_the_terminal(self, capsys: pytest.CaptureFixture[str]) -> None:
+        """Titles and timelines hold what containers answer: OSC 52 would write the operator's clipboard."""
+        told = "500: \033]52;c;cm0gLXJm\007 up\rdown \x9b2J \u202egpj \033[8mhidden caf\u00e9 \N{HORIZONTAL ELLIPSIS}"
+        harmless = "500: ?]52;c;cm0gLXJm? up?down ?2J ?gpj ?[8mhidden caf\u00e9 \N{HORIZONTAL ELLIPSIS}"
+        terminal.say(f"\033[2m1\033[0m\n  {told}")
+        terminal.complain(told)
+        terminal.say_json({"told": told})
+        out, err = capsys.readouterr()
+        assert out.startswith(f"\033[2m1\033[0m\n  {harmless}\n")
+        assert err == f"supervisor: {harmless}\n"
+        as_json = out[out.index("{") :]
+        assert json.loads(as_json) == {"told": told}
+        assert not set(as_json) & {"\033", "\007", "\r", "\x9b", "\u202e"}
+
     def test_durations(self) -> None:
         assert [duration(text) for text in ("90", "90s", "1.5m", "2h", "1 d")] == [90, 90, 90, 7_200, 86_400]
         for text in ("", "0", "-5", "ten", "5 weeks"):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import sys
 from collections.abc import Sequence
@@ -30,6 +31,10 @@ STATE_COLOURS = {
 }
 GAP = "  "
 LAST_COLUMN_MIN = 20
+# Controls of the terminal, and signs that turn the direction of a line.
+_CONTROLS = r"[\x00-\x09\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]"
+_CONTROL = re.compile(_CONTROLS)
+_CONTROL_OR_COLOUR = re.compile(rf"(\x1b\[(?:0|{GREEN}|{YELLOW}|{RED}|{DIM}|{BOLD})m)|{_CONTROLS}")
 
 
 def is_terminal(stream: TextIO) -> bool:
@@ -77,16 +82,23 @@ def _columns() -> int:
 
 
 def say(text: str) -> None:
-    print(text, flush=True)
+    print(_harmless(text), flush=True)
 
 
 def say_json(value: Any, *, is_line: bool = False) -> None:
     """One document, or one line of many."""
-    print(json.dumps(value, ensure_ascii=False, indent=None if is_line else 2), flush=True)
+    text = json.dumps(value, ensure_ascii=False, indent=None if is_line else 2)
+    # Within texts alone: JSON has no controls elsewhere but the line breaks, which stay.
+    print(_CONTROL.sub(lambda found: json.dumps(found[0])[1:-1], text), flush=True)
 
 
 def complain(sentence: str) -> None:
-    print(f"{painted('supervisor:', RED, sys.stderr)} {sentence}", file=sys.stderr, flush=True)
+    print(_harmless(f"{painted('supervisor:', RED, sys.stderr)} {sentence}"), file=sys.stderr, flush=True)
+
+
+def _harmless(text: str) -> str:
+    """Without what could steer the terminal, but for our own colours: reasons and titles quote what containers say."""
+    return _CONTROL_OR_COLOUR.sub(lambda found: found[1] or "?", text)
 
 
 def percent(ratio: float | None) -> str:
