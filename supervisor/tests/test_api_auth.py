@@ -9,7 +9,7 @@ import httpx
 import pytest
 from pydantic import SecretStr
 
-from supervisor.api.auth import COOKIE, IDLE_SECONDS, SESSION_SECONDS, PasswordCheck, Sessions
+from supervisor.api.auth import COOKIE, IDLE_SECONDS, SESSION_SECONDS, Operator, PasswordCheck, Sessions
 from supervisor.api.throttle import Throttle
 from tests.fixtures.supervisor_page_data import (
     PASSWORD,
@@ -267,10 +267,14 @@ async def test_a_new_token_counts_at_once_and_the_old_one_no_more(tmp_path: Path
     stage, folder = files_stage(tmp_path)
     fresh = tmp_path / "fresh"
     fresh.write_text("another-token-0123456789")
+    gate = stage.app.state.context.gate
+    streaming = Operator(by="token", token=TOKEN)
     async with client_of(stage) as old, client_of(stage, token="another-token-0123456789") as new:
         assert (await old.get("/api/status")).status_code == 200
+        assert not gate.is_over(streaming)
         fresh.replace(folder / "supervisor_api_token")
         assert (await old.get("/api/status")).status_code == 401
+        assert gate.is_over(streaming)  # which ends its event stream at the next cycle
         assert (await new.get("/api/status")).status_code == 200
         (folder / "supervisor_api_token").write_text("")  # half written
         assert (await new.get("/api/status")).status_code == 200

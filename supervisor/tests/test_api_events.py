@@ -14,10 +14,12 @@ from typing import Any
 import pytest
 from sse_starlette import ServerSentEvent
 
-from supervisor.api.auth import IDLE_SECONDS
+from supervisor.api.auth import IDLE_SECONDS, Operator
 from supervisor.api.reports import LatestReports
 from supervisor.api.routes import events
-from tests.fixtures.supervisor_page_data import Stage, build_stage, client_of, stand_in_files, usual_world
+from tests.fixtures.supervisor_page_data import TOKEN, Stage, build_stage, client_of, stand_in_files, usual_world
+
+PROGRAM = Operator(by="token", token=TOKEN)
 
 
 @pytest.fixture
@@ -44,7 +46,7 @@ def _patched(document: Any, patch: Any) -> Any:
 
 
 async def test_the_stream_begins_with_the_status_and_its_patches_keep_it_current(stage: Stage) -> None:
-    async with aclosing(events._stream(stage.app.state.context, None)) as stream:
+    async with aclosing(events._stream(stage.app.state.context, PROGRAM)) as stream:
         name, document = await _next(stream)
         assert name == "status"
         for change in (lambda: None, lambda: stage.world.services["backend"].pop(), lambda: stage.world.labels.clear()):
@@ -60,7 +62,7 @@ async def test_the_stream_begins_with_the_status_and_its_patches_keep_it_current
 
 
 async def test_a_quiet_cycle_is_a_few_bytes(stage: Stage) -> None:
-    async with aclosing(events._stream(stage.app.state.context, None)) as stream:
+    async with aclosing(events._stream(stage.app.state.context, PROGRAM)) as stream:
         await _next(stream)
         stage.world.cycle += 1
         stage.publish()
@@ -69,7 +71,7 @@ async def test_a_quiet_cycle_is_a_few_bytes(stage: Stage) -> None:
 
 
 async def test_a_slow_reader_gets_the_newest_and_holds_nobody_up(stage: Stage) -> None:
-    async with aclosing(events._stream(stage.app.state.context, None)) as stream:
+    async with aclosing(events._stream(stage.app.state.context, PROGRAM)) as stream:
         await _next(stream)
         for _ in range(500):
             stage.world.cycle += 1
@@ -82,16 +84,16 @@ async def test_a_slow_reader_gets_the_newest_and_holds_nobody_up(stage: Stage) -
 async def test_the_stream_ends_with_the_session_and_with_the_supervisor(stage: Stage) -> None:
     sessions = stage.app.state.context.gate.sessions
     nearly_over = replace(sessions.begin(), seen_at=time.time() - IDLE_SECONDS + 0.05)
-    async with aclosing(events._stream(stage.app.state.context, nearly_over)) as stream:
+    async with aclosing(events._stream(stage.app.state.context, Operator(by="page", session=nearly_over))) as stream:
         assert [str(event.event) async for event in stream] == ["status"]
     signed_out = sessions.begin()
-    async with aclosing(events._stream(stage.app.state.context, signed_out)) as stream:
+    async with aclosing(events._stream(stage.app.state.context, Operator(by="page", session=signed_out))) as stream:
         await _next(stream)
         sessions.end(signed_out)
         stage.publish()
         assert [event async for event in stream] == []
     assert stage.reports.watchers == 0
-    async with aclosing(events._stream(stage.app.state.context, None)) as stream:
+    async with aclosing(events._stream(stage.app.state.context, PROGRAM)) as stream:
         await _next(stream)
         stage.reports.close()
         assert [event async for event in stream] == []
@@ -126,7 +128,7 @@ async def test_a_watcher_that_went_away_is_forgotten() -> None:
 
 async def test_a_patch_of_a_hundred_replicas_is_quick(tmp_path: Path) -> None:
     stage = build_stage(tmp_path, usual_world(100), static_vendor_dir=stand_in_files(tmp_path))
-    async with aclosing(events._stream(stage.app.state.context, None)) as stream:
+    async with aclosing(events._stream(stage.app.state.context, PROGRAM)) as stream:
         _, whole = await _next(stream)
         stage.world.wobble()
         stage.publish()

@@ -7,7 +7,7 @@ from typing import ClassVar
 
 from pydantic import Field, SecretStr
 
-from common.settings import ServiceSettings
+from common.settings import SECRETS_DIR, ServiceSettings
 
 
 class SupervisorSettings(ServiceSettings):
@@ -40,3 +40,7 @@ class SupervisorSettings(ServiceSettings):
     supervisor_api_token: SecretStr = Field(description="bearer token of the API")
     supervisor_password_hash: SecretStr = Field(description="argon2 hash of the page's password")
     supervisor_session_key: SecretStr = Field(description="signs the page's session cookies")
+
+    @property
+    def secrets_dir(self) -> Path:
+        return SECRETS_DIR

@@ -5,16 +5,18 @@
     livez, readyz, metrics, badges, the public view: anybody
 
 A session is a signed cookie; nothing of it is stored, except which ones were signed out. It ends 12 hours after it
-began, and an hour after the operator last did something (what the page fetches by itself does not count).
+began, and an hour after the operator last did something (what the page fetches by itself does not count). A new
+password ends all: whoever knew the old one is out.
 """
 
 from __future__ import annotations
 
 import asyncio
+import hmac
 import secrets
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from hmac import compare_digest
 from urllib.parse import urlsplit
 
@@ -24,6 +26,7 @@ from fastapi import Request
 from itsdangerous import BadSignature, URLSafeSerializer
 
 from common.problems import Problem
+from supervisor.api.watched_secret import Secret
 
 COOKIE = "supervisor_session"
 CSRF_HEADER = "X-CSRF-Token"
@@ -44,6 +47,7 @@ class Session:
     csrf_token: str
     began_at: float
     seen_at: float
+    era: int = 0  # of the password that opened it, in this process
 
     @property
     def ends_at(self) -> float:
@@ -52,32 +56,58 @@ class Session:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Operator:
-    """Who asks. `by` is what the audit says: page, token or cli."""
+    """Who asks. `by` is what the audit says: page, token or cli. It is here by a session, or by a token."""
 
     by: str
     session: Session | None = None
+    token: str = field(default="", repr=False)
 
 
 class Sessions:
     """Makes, reads and ends the signed cookies."""
 
-    def __init__(self, key: str, now: Callable[[], float] = time.time) -> None:
-        self._signer = URLSafeSerializer(key, salt="session")
+    def __init__(self, key: Secret, password_hash: Secret, now: Callable[[], float] = time.time) -> None:
+        self._key = key
+        self._password_hash = password_hash
         self._now = now
+        self._signed_with = b""
+        self._era = 0
+        self._signer = self._current()
         self._ended: dict[str, float] = {}  # id -> when its cookie is worthless anyway
 
     def begin(self) -> Session:
         now = self._now()
-        return Session(id=secrets.token_urlsafe(12), csrf_token=secrets.token_urlsafe(24), began_at=now, seen_at=now)
+        self._current()
+        return Session(
+            id=secrets.token_urlsafe(12),
+            csrf_token=secrets.token_urlsafe(24),
+            began_at=now,
+            seen_at=now,
+            era=self._era,
+        )
+
+    def _current(self) -> URLSafeSerializer:
+        """Signs with the key and the password together, so that a change of either makes all cookies worthless."""
+        key = hmac.digest(self._key().encode(), self._password_hash().encode(), "sha256")
+        if key != self._signed_with:
+            self._signed_with, self._era = key, self._era + 1
+            self._signer = URLSafeSerializer(key, salt="session")
+        return self._signer
 
     def cookie(self, session: Session) -> str:
-        return str(self._signer.dumps([session.id, session.csrf_token, session.began_at, session.seen_at]))
+        return str(self._current().dumps([session.id, session.csrf_token, session.began_at, session.seen_at]))
 
     def read(self, cookie: str | None) -> Session | None:
         """The session of a cookie; None when it is forged, too old, or was signed out."""
         try:
-            values = self._signer.loads(cookie or "")
-            session = Session(id=values[0], csrf_token=values[1], began_at=float(values[2]), seen_at=float(values[3]))
+            values = self._current().loads(cookie or "")
+            session = Session(
+                id=values[0],
+                csrf_token=values[1],
+                began_at=float(values[2]),
+                seen_at=float(values[3]),
+                era=self._era,
+            )
         except (BadSignature, ValueError, TypeError, IndexError):
             return None
         if session.id in self._ended or self._now() >= session.ends_at:
@@ -93,8 +123,9 @@ class Sessions:
         return session.ends_at - self._now()
 
     def is_ended(self, session: Session) -> bool:
-        """It was signed out."""
-        return session.id in self._ended
+        """It was signed out, or the password that opened it is no longer the password."""
+        self._current()
+        return session.id in self._ended or session.era != self._era
 
     def end(self, session: Session) -> None:
         now = self._now()
@@ -105,34 +136,41 @@ class Sessions:
 class PasswordCheck:
     """Compares with the one hash, in a thread, one at a time. Raises ValueError for a hash that is none."""
 
-    def __init__(self, password_hash: str) -> None:
-        self._hash = password_hash.strip()
+    def __init__(self, password_hash: Secret) -> None:
+        self._hash = password_hash
         self._lock = asyncio.Lock()
-        if self._hash:
-            try:
-                extract_parameters(self._hash)
-            except InvalidHashError as error:
-                raise ValueError("the password hash is not one of argon2: run `make init`") from error
+        if password_hash() and not is_hash(password_hash()):
+            raise ValueError("the password hash is not one of argon2: run `make init`")
 
     @property
     def is_possible(self) -> bool:
-        return bool(self._hash)
+        return bool(self._hash())
 
     async def is_right(self, password: str) -> bool:
         async with self._lock:
             return await asyncio.to_thread(self._verify, password[:PASSWORD_LENGTH_MAX])
 
     def _verify(self, password: str) -> bool:
+        wanted = self._hash()
         try:
-            return HASHER.verify(self._hash, password)
+            return HASHER.verify(wanted, password) and wanted == self._hash()
         except VerificationError:
             return False
+
+
+def is_hash(text: str) -> bool:
+    """Whether it is what `supervisor hash-password` prints."""
+    try:
+        extract_parameters(text)
+    except InvalidHashError:
+        return False
+    return True
 
 
 class Gate:
     """Decides for one request. Its methods are the dependencies of all routes."""
 
-    def __init__(self, api_token: str, sessions: Sessions) -> None:
+    def __init__(self, api_token: Secret, sessions: Sessions) -> None:
         self._token = api_token
         self.sessions = sessions
 
@@ -141,12 +179,19 @@ class Gate:
         header = request.headers.get("authorization", "")
         scheme, _, token = header.partition(" ")
         if scheme.lower() == "bearer":
-            if not self._token or not compare_digest(token.strip().encode(), self._token.encode()):
+            wanted = self._token()
+            if not wanted or not compare_digest(token.strip().encode(), wanted.encode()):
                 raise _unauthenticated("This bearer token is not the supervisor's (supervisor_api_token).")
             is_cli = request.headers.get("user-agent", "").startswith("supervisor-cli")
-            return Operator(by="cli" if is_cli else "token")
+            return Operator(by="cli" if is_cli else "token", token=wanted)
         session = self.sessions.read(request.cookies.get(COOKIE))
         return Operator(by="page", session=session) if session else None
+
+    def is_over(self, operator: Operator) -> bool:
+        """Whether what admitted the operator has been taken back since: signed out, or another password or token."""
+        if operator.session is not None:
+            return self.sessions.is_ended(operator.session)
+        return operator.token != self._token()
 
     def reader(self, request: Request) -> Operator:
         """Raises Problem 401 for a stranger."""

@@ -9,7 +9,9 @@ from pydantic import SecretStr
 
 
 class ApiSettings(Protocol):
-    """Read once by create_app. The three links may hold `{service}` and `{replica}`; an empty one is not shown."""
+    """Read once by create_app; the secrets again whenever their files in `secrets_dir` change.
+
+    The three links may hold `{service}` and `{replica}`; an empty one is not shown."""
 
     @property
     def project(self) -> str: ...
@@ -25,6 +27,10 @@ class ApiSettings(Protocol):
     @property
     def supervisor_session_key(self) -> SecretStr:
         """Signs the session cookies; another key signs everybody out."""
+
+    @property
+    def secrets_dir(self) -> Path:
+        """Where the three above are files of the same name."""
 
     @property
     def cycle_seconds(self) -> float: ...

@@ -4,7 +4,7 @@
     event: patch    an RFC 7396 merge patch of that document, once a cycle; at least the cycle's number and time
 
 A reader that is slow gets one patch over several cycles instead of a queue of them. The stream ends when the session
-does, and when the supervisor stops.
+does, or the token is another one, and when the supervisor stops.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from fastapi.responses import Response
 from sse_starlette import EventSourceResponse, ServerSentEvent
 
 from common.problems import Problem
-from supervisor.api.auth import Session
+from supervisor.api.auth import Operator
 from supervisor.api.context import ApiContext, Context, Reader
 from supervisor.api.merge_patch import Document, merge_patch
 from supervisor.ports import CycleReport
@@ -36,18 +36,16 @@ router = APIRouter(prefix="/api", tags=["status"])
 async def events(context: Context, reader: Reader) -> Response:
     if context.reports.watchers >= WATCHERS_MAX:
         raise Problem(503, "too_many_streams", f"{WATCHERS_MAX} event streams are open already.")
-    return EventSourceResponse(
-        _stream(context, reader.session), ping=HEARTBEAT_SECONDS, send_timeout=SEND_TIMEOUT_SECONDS
-    )
+    return EventSourceResponse(_stream(context, reader), ping=HEARTBEAT_SECONDS, send_timeout=SEND_TIMEOUT_SECONDS)
 
 
-async def _stream(context: ApiContext, session: Session | None) -> AsyncGenerator[ServerSentEvent, None]:
-    sessions = context.gate.sessions
-    lasts_seconds = sessions.seconds_left(session) if session else None
+async def _stream(context: ApiContext, reader: Operator) -> AsyncGenerator[ServerSentEvent, None]:
+    gate = context.gate
+    lasts_seconds = gate.sessions.seconds_left(reader.session) if reader.session else None
     known: Document = {}
     async with aclosing(_until(context.reports.subscribe(), lasts_seconds)) as reports:
         async for report in reports:
-            if session is not None and sessions.is_ended(session):
+            if gate.is_over(reader):
                 return
             document = context.board.document
             name, body = ("patch", merge_patch(known, document)) if known else ("status", document)
