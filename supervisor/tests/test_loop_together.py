@@ -178,3 +178,27 @@ async def test_a_list_that_nobody_keeps_any_more_is_emptied_for_nginx_to_find_th
     written = stage.balancer.written
     await stage.run(20)
     assert stage.balancer.written == written
+
+
+async def test_a_rollout_whose_next_replica_cannot_be_started_is_taken_back_in_the_end() -> None:
+    stage = await backends()
+    await deployed(stage, "replacing")
+    stage.runtime.refuses.add("start_replica")
+    assert await stage.run(200, until=lambda: rollout_of(stage).phase.value == "rolling_back")
+    assert "could not be started" in rollout_of(stage).verdict
+    stage.runtime.refuses.clear()
+    assert await stage.run(100, until=lambda: stage.is_whole("backend", 3))
+    assert {c.image_id for c in stage.world.of("backend")} != {stage.world.images[IMAGE]}
+
+
+async def test_a_rollback_after_scaling_up_has_as_many_replicas_as_are_wanted_now() -> None:
+    stage = await backends()
+    await deployed(stage, "baking")
+    assert await stage.command(ScaleTo(id="s", service="backend", by="test", replicas=6, hold_seconds=1)) is None
+    assert await stage.run(30, until=lambda: stage.is_whole("backend", 6))
+    await stage.run(5)
+    stage.fewest_ready.clear()
+    assert await stage.command(RollBack(id="r", service="backend", by="test")) is None
+    assert await stage.run(100, until=lambda: rollout_of(stage).finished_at is not None)
+    assert stage.is_whole("backend", 6)
+    assert stage.fewest_ready["backend"] == 6

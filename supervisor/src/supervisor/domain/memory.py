@@ -117,6 +117,7 @@ class Rollout:
     new_traffic: TrafficMark = field(default_factory=TrafficMark)  # of the new replicas, in this step
     old_traffic: TrafficMark = field(default_factory=TrafficMark)  # of the old ones at the same time
     baseline: TrafficMark = field(default_factory=TrafficMark)  # of the old ones in all steps: for when they are gone
+    missing_since: float | None = None  # since when one more new replica was asked for and has not come
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

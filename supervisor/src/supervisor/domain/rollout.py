@@ -142,7 +142,11 @@ def _replacing(cycle: Cycle) -> RolloutStep:
         why = f"a replica of {cycle.rollout.image} takes its place"
         leaver = fleets.farewell(fleets.weakest(fleet), cycle.cause, why, cycle.at)
         return replace(cycle.stay(f"{done}; the next old one leaves"), departures=(leaver,))
-    return _start_one(cycle.having(replace(cycle.rollout, phase_since=cycle.at, step_since=None)))
+    rollout, limit = cycle.rollout, cycle.policy.rollout.ready_seconds
+    if cycle.since(rollout.missing_since) > limit:
+        return _turned(cycle, f"a new replica could not be started within {limit:g} s")
+    first = cycle.at if rollout.missing_since is None else rollout.missing_since
+    return _start_one(cycle.having(replace(rollout, phase_since=cycle.at, step_since=None, missing_since=first)))
 
 
 def _baking(cycle: Cycle) -> RolloutStep:

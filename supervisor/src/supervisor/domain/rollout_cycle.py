@@ -202,7 +202,9 @@ def counted(rollout: Rollout, fleet: Fleet) -> Rollout:
                 baseline = added(baseline, mark, view.traffic, is_warm=is_warm)
         marks[view.id] = mark if mark is not None and view.traffic is None else mark_of(view.traffic)
     new_ids = tuple(sorted({*rollout.new_ids, *(view.id for view in fleet.new)}))
-    return replace(rollout, marks=marks, new_ids=new_ids, new_traffic=new, old_traffic=old, baseline=baseline)
+    if new_ids != rollout.new_ids:
+        rollout = replace(rollout, missing_since=None, new_ids=new_ids)
+    return replace(rollout, marks=marks, new_traffic=new, old_traffic=old, baseline=baseline)
 
 
 def reset(rollout: Rollout, at: float) -> Rollout:

@@ -65,7 +65,6 @@ def look(
     pending = [name for name in memory.pending_starts if name not in seen]
     numbers = [view.number for view in service.replicas]
     numbers += [int(tail) for name in pending if (tail := name.rpartition("-")[2]).isdigit()]
-    held = memory.manual_hold_until is not None and memory.manual_hold_until > snapshot.at
     return Fleet(
         new=tuple(view for view in staying if view.image_id == rollout.image_id),
         old=tuple(view for view in staying if view.image_id != rollout.image_id),
@@ -74,8 +73,8 @@ def look(
         warm=frozenset(id_ for id_, at in since.items() if snapshot.at - at >= policy.rollout.step_seconds),
         pending=len(pending),
         next_number=max(numbers, default=0) + 1,
-        # A person's `up --scale` in the middle of a rollout is obeyed by it.
-        target=max(1, memory.manual_replicas if held and memory.manual_replicas is not None else rollout.replicas),
+        # A person's `up --scale` in the middle of a rollout is obeyed by it, and so is what scaling did while it baked.
+        target=max(1, rollout.replicas if memory.desired is None else memory.desired),
     )
 
 
