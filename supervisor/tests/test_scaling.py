@@ -116,6 +116,8 @@ def holds(verdict: ScaleRecommendation) -> set[Hold]:
         (0.5, 4, 4),  # at target
         (0.54, 4, 4),  # +8 %, within the tolerance
         (0.46, 4, 4),  # -8 %
+        (0.55, 4, 4),  # 4.4 is just within it, whatever 4 * 0.55 / 0.5 / 4 is in binary
+        (0.45, 10, 10),
         (0.56, 4, 5),  # 4.48
         (0.6, 1, 2),
         (0.75, 4, 6),
@@ -201,6 +203,14 @@ def test_panic_jumps_over_the_step_and_forbids_down() -> None:
     later = decided(cpu=0.1, memory=replace(watched(4, wish=1), panic_until=NOW + 30))
     assert later.desired == 4
     assert Hold.PANIC in holds(later)
+
+
+def test_a_panic_asks_for_no_replica_more_because_of_binary_fractions() -> None:
+    load = tuple(LoadSample(at=NOW - age, replicas=7.000000000000001) for age in (7, 4, 2))
+    busy = replace(CPU, target=0.6)  # 1 * 4.2 / 0.6 is a little more than 7
+    verdict = decided(cpu=4.2, ready=1, metrics=(busy,), memory=replace(watched(1), load=load))
+    assert verdict.cause is Cause.PANIC
+    assert verdict.desired == 7
 
 
 def test_one_spike_is_no_panic() -> None:

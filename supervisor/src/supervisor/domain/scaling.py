@@ -20,7 +20,7 @@ from supervisor.domain.plan import Cause, Hold, Reason
 from supervisor.domain.policy import ServicePolicy
 from supervisor.domain.scaling_host import room_for
 from supervisor.domain.scaling_memory import panic_load, remembering, without_expired
-from supervisor.domain.scaling_metrics import Fleet, MetricVerdict, judge, shown
+from supervisor.domain.scaling_metrics import Fleet, MetricVerdict, judge, shown, whole
 from supervisor.domain.scaling_schedule import highest_floor
 from supervisor.domain.snapshot import ServiceView, Snapshot
 
@@ -128,8 +128,8 @@ def _up(draft: _Draft, fleet: Fleet) -> _Draft:
     allowed = rates.highest_allowed(fleet.base, fleet.memory.ups, fleet.scale, fleet.snapshot.at)
     stepped = min(wish, allowed)
     load = panic_load(fleet)
-    if load is not None and math.ceil(load) > stepped:
-        return draft.argued(_panic(load, fleet), math.ceil(load), Cause.PANIC)
+    if load is not None and whole(load) > stepped:
+        return draft.argued(_panic(load, fleet), whole(load), Cause.PANIC)
     if stepped == wish:
         return replace(draft, replicas=stepped)
     seconds = fleet.scale.up_period_seconds

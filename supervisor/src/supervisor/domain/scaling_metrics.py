@@ -73,10 +73,15 @@ def judge(metric: MetricPolicy, fleet: Fleet) -> MetricVerdict:
     load = max(0.0, replicas * measured.value / metric.target)
     if not math.isfinite(load):
         return MetricVerdict(metric=metric, reason=_no_data(metric, "its value is out of range"))
-    tolerated = fleet.base > 0 and abs(load / fleet.base - 1.0) <= fleet.scale.tolerance_ratio
-    asked = fleet.base if tolerated else math.ceil(load - _ROUNDING)
+    tolerated = fleet.base > 0 and abs(load / fleet.base - 1.0) <= fleet.scale.tolerance_ratio + _ROUNDING
+    asked = fleet.base if tolerated else whole(load)
     reason = _asks(metric, measured, fleet.base, asked, is_tolerated=tolerated and load != fleet.base)
     return MetricVerdict(metric=metric, reason=reason, load=load, replicas=asked, is_partial=measured.is_partial)
+
+
+def whole(load: float) -> int:
+    """How many replicas a load (in replicas at target) takes."""
+    return math.ceil(load - _ROUNDING)
 
 
 def is_serving(replica: ReplicaView, memory: ServiceMemory) -> bool:
