@@ -106,6 +106,20 @@ def test_only_docker_guard_holds_the_docker_socket_and_it_has_no_network(product
     assert production["services"]["docker-guard"].get("secrets") is None
 
 
+def test_docker_guard_knows_which_services_must_not_run_twice(production: dict[str, Any]) -> None:
+    services = production["services"]
+    singles = set(services["docker-guard"]["environment"]["SINGLE_SERVICES"].split(","))
+    scaled = {name for name, service in services.items() if "replicas" in service.get("deploy", {})}
+    named = set(production["volumes"])
+    writers = {
+        name
+        for name, service in services.items()
+        if any(v.partition(":")[0] in named and not v.endswith(":ro") for v in service.get("volumes", []))
+    }
+    assert singles >= writers - scaled - {"supervisor", "docker-guard"}, "these own their volume"
+    assert singles <= services.keys() - scaled
+
+
 def test_secrets_are_files_that_somebody_reads(production: dict[str, Any]) -> None:
     used: set[str] = set()
     for service in production["services"].values():

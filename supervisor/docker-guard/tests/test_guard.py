@@ -29,6 +29,7 @@ from tests.fixtures.docker_guard_fakes import (
     WEB_2,
     FakeDocker,
     Guard,
+    clone_of,
     environment_of,
     fill,
     guard_in_thread,
@@ -185,6 +186,14 @@ def test_the_supervisor_cannot_touch_itself(docker: FakeDocker, guard: Guard) ->
     docker.containers[own["Id"]] = own
     assert guard.ask("POST", "/v1.41/containers/shop-supervisor-1/kill?signal=KILL")[0] == 403
     assert docker.changes() == []
+
+
+def test_a_store_is_never_started_a_second_time(docker: FakeDocker, guard: Guard) -> None:
+    """Two databases on one volume destroy it: worse than anything that stopping them could do."""
+    second = clone_of(docker.containers[DB_1], 2) | {"Image": IMAGE, "NetworkingConfig": {}}
+    status, answer = guard.ask("POST", "/v1.41/containers/create?name=shop-db-2", second)
+    assert (status, docker.changes()) == (403, [])
+    assert "db runs once" in answer["message"]
 
 
 def test_the_last_container_of_a_service_stays(docker: FakeDocker, guard: Guard) -> None:

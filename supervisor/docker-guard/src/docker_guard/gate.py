@@ -55,11 +55,13 @@ class OwnAnswer:
 
 
 class Gate:
-    """The judgement over one project."""
+    """The judgement over one project. `singles`: services of which no second container is made, because two of them
+    would ruin what they keep."""
 
-    def __init__(self, project: Project, audit: Audit) -> None:
+    def __init__(self, project: Project, audit: Audit, singles: frozenset[str]) -> None:
         self._project = project
         self._audit = audit
+        self._singles = singles
         self._removals = asyncio.Lock()
 
     def turn(self, call: Call) -> AbstractAsyncContextManager[None]:
@@ -175,6 +177,8 @@ class Gate:
         service = labels.get(SERVICE_LABEL)
         if not isinstance(service, str) or service in PROTECTED_SERVICES or labels.get(ONE_OFF_LABEL) != "False":
             raise Refusal("only replicas of a service that may be changed are created", FORBIDDEN)
+        if service in self._singles:
+            raise Refusal(f"{service} runs once: two would write to the same data", FORBIDDEN)
         number = self._number(name, service)
         containers = await self._project.containers(call.version)
         siblings = [one for one in containers if one.service == service]

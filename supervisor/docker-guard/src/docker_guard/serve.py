@@ -31,7 +31,7 @@ async def run(settings: GuardSettings) -> None:
 async def serve(settings: GuardSettings, audit: Audit, stop: asyncio.Event) -> None:
     """Both listeners, until `stop` is set; then changes in hand are finished first."""
     daemon = Daemon(settings.docker_socket)
-    gate = Gate(Project(settings.project, daemon), audit)
+    gate = Gate(Project(settings.project, daemon), audit, settings.singles)
     doors = [
         Door(Listener.FULL, settings.full_socket, gate, daemon, audit),
         Door(Listener.READ, settings.read_socket, gate, daemon, audit),
