@@ -36,6 +36,13 @@ def test_every_scaled_service_is_scraped_and_so_is_the_supervisor(
     assert jobs["supervisor"]["dns_sd_configs"][0]["port"] == 8090
 
 
+def test_no_replica_can_fill_the_memory_with_what_it_answers(root: Path, production: dict[str, Any]) -> None:
+    settings = yaml.safe_load((root / "prometheus/prometheus.yml").read_text())["global"]
+    memory = production["services"]["prometheus"]["deploy"]["resources"]["limits"]["memory"]
+    assert 1 <= int(settings["body_size_limit"].removesuffix("MB")) <= int(memory.removesuffix("M")) / 100
+    assert 0 < settings["sample_limit"] <= 20_000
+
+
 def test_what_is_scraped_is_as_fresh_as_policies_need(root: Path) -> None:
     """A reading may be 30 s old at most (policies.yml); a missed scrape or two must not cost it."""
     settings = yaml.safe_load((root / "prometheus/prometheus.yml").read_text())["global"]
