@@ -8,7 +8,7 @@ import pytest
 
 from supervisor.domain.command import Deploy, DrainOne, RestartOne, RollBack, ScaleTo
 from supervisor.domain.memory import Rollout
-from supervisor.domain.policy import ServicePolicy
+from supervisor.domain.policy import MetricKind, MetricPolicy, ServicePolicy
 from supervisor.domain.snapshot import ContainerState
 from tests.fixtures.supervisor_loop import Stage, balanced
 from tests.fixtures.supervisor_world import Behaviour
@@ -202,3 +202,34 @@ async def test_a_rollback_after_scaling_up_has_as_many_replicas_as_are_wanted_no
     assert await stage.run(100, until=lambda: rollout_of(stage).finished_at is not None)
     assert stage.is_whole("backend", 6)
     assert stage.fewest_ready["backend"] == 6
+
+
+def scaled_by_cpu(least: int, most: int) -> ServicePolicy:
+    """As the application's services are: patient with a weak replica, and as large as their CPU asks for."""
+    policy = balanced("backend", least=least, most=most)
+    cpu = MetricPolicy(name="cpu", kind=MetricKind.CPU, target=0.5)
+    heal = replace(policy.heal, unhealthy_seconds=30.0, start_seconds=120.0)
+    return replace(policy, scale=replace(policy.scale, metrics=(cpu,)), heal=heal)
+
+
+async def test_more_load_is_answered_while_a_replica_is_being_healed() -> None:
+    stage = await backends(3, scaled_by_cpu(3, 8))
+    stage.world.load["backend"] = 150.0
+    await stage.run(30)
+    weak = stage.replica("backend", 1)
+    stage.world.use(weak, is_ever_ready=False)
+    assert await stage.run(90, until=lambda: stage.calls("signal_TERM") == ["backend-1"])
+    stage.world.load["backend"] = 600.0
+    assert await stage.run(30, until=lambda: len(stage.world.ready("backend")) >= 5)
+    assert stage.memory("backend").desired == 6  # the weak one is one of them
+    assert stage.memory("backend").manual_replicas is None
+
+
+@pytest.mark.parametrize("rate", [10.0, 50.0])
+@pytest.mark.parametrize("lies_at", [0.0, 12.0, 25.0])
+async def test_a_liar_is_restarted_even_where_a_weak_replica_is_given_time(rate: float, lies_at: float) -> None:
+    stage = await backends(3, scaled_by_cpu(3, 3))
+    stage.world.load["backend"] = rate
+    await stage.run(30 + lies_at)
+    stage.replica("backend", 2).is_lying = True
+    assert await stage.run(60, until=lambda: "backend-2" in stage.calls("signal_TERM"))

@@ -1,8 +1,8 @@
 """The arbiter: from what is known, what is remembered and what people want to the plan of one cycle. Pure; called by
 loop/reconcile.py, by `supervisor plan` and by the simulation.
 
-Each service has one operation at a time: a rollout goes before healing, healing before scaling. In every case replicas
-that are on their way out take their next step, and the load balancer's list follows who is ready.
+Each service has one operation at a time: a rollout goes before healing, healing before scaling down. In every case
+replicas that are on their way out take their next step, and the load balancer's list follows who is ready.
 
     recollect -> commands -> intent -> rollout -> healing -> scaling -> staffing -> departures -> membership
 
@@ -200,15 +200,22 @@ def _healed_and_scaled(draft: _Draft, desired_before: int | None) -> _Draft:
     draft = draft.after(healed.scene, (), healed.reasons)
     if draft.is_owned:
         return draft
-    if healed.under_way:
-        scene = draft.scene
-        text = f"{' and '.join(healed.under_way)}: being healed, and scaling waits for that"
-        draft = draft.after(scene, (), (Reason(text=text, is_for=False, hold=Hold.HEALING),))
-        wish = Wish(replicas=_desired(scene), cause=Cause.REPLACEMENT, why="it is missing")
+    scaled, wish = _scaled(draft, desired_before)
+    if healed.under_way and wish.replicas <= _desired(draft.scene):
+        draft, wish = _unscaled(draft, scaled.scene.memory, healed.under_way)
     else:
-        draft, wish = _scaled(draft, desired_before)
+        draft = scaled  # more load does not wait until all are well
     staffed = staffing.staffed(draft.scene, wish, has_dependency_trouble=healed.trouble is not None)
     return draft.after(staffed.scene, staffed.actions, staffed.reasons)
+
+
+def _unscaled(draft: _Draft, advised: ServiceMemory, ill: tuple[str, ...]) -> tuple[_Draft, Wish]:
+    """The number stays while replicas are being healed; what scaling saw of the load is remembered."""
+    memory = draft.scene.memory
+    scene = draft.scene.with_memory(replace(advised, desired=memory.desired, downs=memory.downs))
+    text = f"{' and '.join(ill)}: being healed, and nothing is taken away until then"
+    draft = draft.after(scene, (), (Reason(text=text, is_for=False, hold=Hold.HEALING),))
+    return draft, Wish(replicas=_desired(scene), cause=Cause.REPLACEMENT, why="it is missing")
 
 
 def _scaled(draft: _Draft, desired_before: int | None) -> tuple[_Draft, Wish]:

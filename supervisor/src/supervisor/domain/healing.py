@@ -175,7 +175,10 @@ def _against(scene: Scene, replica: ReplicaView, why: str, trouble: DependencyTr
     hold: Hold
     others = _under_way(scene)
     ill_seconds = 0.0 if known.unready_since is None else now - known.unready_since
-    is_hung = scene.healths[replica.id].verdict is Verdict.HUNG
+    verdict = scene.healths[replica.id].verdict
+    is_hung = verdict is Verdict.HUNG
+    # Out of the list a liar has no more errors, and would be back before its time is over.
+    is_patient = verdict not in (Verdict.HUNG, Verdict.LYING)
     if trouble is not None and not trouble.is_trial_due:
         hold, text = Hold.DEPENDENCY, "restarting it would not help"
     elif is_hung and (doubt := _doubt(scene, replica)):
@@ -184,7 +187,7 @@ def _against(scene: Scene, replica: ReplicaView, why: str, trouble: DependencyTr
         hold, text = Hold.DEPENDENCY, f"all failed together a moment ago, and get {RECOVERY_SECONDS:g} s to recover"
     elif now < known.next_attempt_at:
         hold, text = Hold.BACK_OFF, f"the next restart is due in {known.next_attempt_at - now:.0f} s"
-    elif not is_hung and ill_seconds < heal.unhealthy_seconds:
+    elif is_patient and ill_seconds < heal.unhealthy_seconds:
         hold, text = Hold.BACK_OFF, f"for {ill_seconds:.0f} of {heal.unhealthy_seconds:g} s"
     elif others and (not is_hung or trouble is not None):
         hold, text = Hold.BUDGET, f"one at a time, and {others[0]} is being healed"

@@ -114,7 +114,7 @@ def _orphans(scene: Scene) -> tuple[Action, ...]:
 def _more(scene: Scene, wish: Wish, missing: int) -> Staffing:
     ill = [r for r in scene.service.replicas if not _keeps_its_place(r, scene, False) and _is_ill(r, scene)]
     cause, why = (wish.cause, wish.why) if wish.is_argued else (Cause.REPLACEMENT, f"{missing} missing")
-    if ill:
+    if ill and (missing <= len(ill) or not wish.is_argued):
         cause, why = Cause.REPLACEMENT, f"in the place of {', '.join(_illness(r, scene) for r in ill)}"
     against = _against_more(scene, is_replacement=bool(ill))
     if against is not None:
