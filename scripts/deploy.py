@@ -1,8 +1,9 @@
 """Builds a service's image and lets the supervisor roll it out: `make deploy SERVICE=backend [IMAGE=...]`.
 
 One replica after the other, the first with a small share of the traffic; a worse image is taken back by itself. This
-command only follows: the rollout goes on without it. Ends with 0 when the image is in force, 1 when it was rolled back,
-2 when it was refused and nothing changed.
+command only follows: the rollout goes on without it. New migrations of the backend run first, and images of old deploys
+are removed at the end. Ends with 0 when the image is in force, 1 when it was rolled back, 2 when it was refused and
+nothing changed.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote
 
-from scripts import console, images, project
+from scripts import console, images, migrations, old_versions, project
 from scripts.image_catalog import BY_NAME, LOCAL_BASE, REGISTRY_BASE, inputs_hash
 from scripts.process import output
 from scripts.project import PRODUCTION_FILE, REPLICA_SETTINGS, Project
@@ -177,6 +178,17 @@ def refused(error: Refused) -> int:
     return REFUSED
 
 
+def migrate(installation: Project, supervisor: Supervisor, image: str) -> None:
+    """Bring the schema forward before any replica of the image starts. Raises Refused: then nothing is rolled out."""
+    newest = supervisor.get(f"/api/rollouts?service={migrations.SERVICE}&limit=1")
+    if newest and not newest[0]["finished_at"]:
+        raise Refused(f"A rollout of {migrations.SERVICE} runs already; `make rollback` ends it.", "rollout_running")
+    try:
+        migrations.bring_forward(installation, image)
+    except migrations.MigrationError as error:
+        raise Refused(str(error)) from error
+
+
 def roll_out(supervisor: Supervisor, service: str, image: str) -> int:
     """Hand the image in and follow it to its end. Raises Refused, or OSError when the supervisor does not answer."""
     try:
@@ -214,7 +226,12 @@ def main() -> int:
         check_specification(service, hash_line, project.containers(installation.name))
         supervisor = supervisor_of(installation)
         image = arguments.image or build(installation, service)
-        return roll_out(supervisor, service, image)
+        if service == migrations.SERVICE:
+            migrate(installation, supervisor, image)
+        status = roll_out(supervisor, service, image)
+        for name in old_versions.remove(service):
+            console.say(f"     Removed {name}, which is older than the last {old_versions.KEPT_VERSIONS} versions.")
+        return status
     except Refused as error:
         return refused(error)
     except OSError as error:

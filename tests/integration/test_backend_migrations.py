@@ -120,6 +120,17 @@ def test_a_second_upgrade_changes_nothing(stores: Stores, database: str) -> None
         assert connection.execute("SELECT id FROM conversions").fetchall() == [(conversion,)]
 
 
+def test_older_code_leaves_a_newer_database_as_it_is(stores: Stores, database: str) -> None:
+    stores.migrate("upgrade", database=database)
+    with stores.connect(database=database) as connection:
+        connection.execute("UPDATE alembic_version SET version_num = '9001'")
+    done = stores.migrate("upgrade", database=database)
+    assert done.returncode == 0
+    assert "the database is newer than this code" in done.stdout + done.stderr
+    with stores.connect(database=database) as connection:
+        assert connection.execute("SELECT version_num FROM alembic_version").fetchall() == [("9001",)]
+
+
 def test_two_upgrades_at_once_both_end_well(stores: Stores, database: str) -> None:
     environment = {
         "DATABASE_HOST": "127.0.0.1",

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from scripts import console, deploy, rollback
+from scripts import console, deploy, migrations, rollback
 from scripts.deploy import Refused, Supervisor
 from scripts.project import Project
 
@@ -229,6 +229,34 @@ def test_the_token_and_the_port_are_the_installation_s(tmp_path: Path) -> None:
         deploy.supervisor_of(installation)
     (tmp_path / "supervisor_api_token").write_text("secret\n")
     assert deploy.supervisor_of(installation) == Supervisor(18090, "secret")
+
+
+def test_no_migration_runs_beside_a_rollout(
+    fake: Fake, supervisor: Supervisor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str] = []
+    monkeypatch.setattr(migrations, "bring_forward", lambda _installation, image: asked.append(image))
+    installation = Project(tmp_path / ".env", {})
+    fake.looks = [[record("canary", 2)]]
+    with pytest.raises(Refused, match="runs already"):
+        deploy.migrate(installation, supervisor, "modporter/backend:2")
+    assert asked == []
+    fake.looks = [[record("done", is_over=True)]]
+    deploy.migrate(installation, supervisor, "modporter/backend:2")
+    assert asked == ["modporter/backend:2"]
+
+
+def test_a_failed_migration_refuses_the_deploy(
+    fake: Fake, supervisor: Supervisor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def failing(_installation: Project, _image: str) -> None:
+        raise migrations.MigrationError("The migration failed, so nothing is rolled out.")
+
+    monkeypatch.setattr(migrations, "bring_forward", failing)
+    fake.looks = [[]]
+    with pytest.raises(Refused, match="nothing is rolled out"):
+        deploy.migrate(Project(tmp_path / ".env", {}), supervisor, "modporter/backend:2")
+    assert fake.commands == []
 
 
 def test_a_running_rollout_is_ended_by_make_rollback(fake: Fake, supervisor: Supervisor) -> None:

@@ -46,6 +46,12 @@ def head_revision() -> str:
     return head
 
 
+def is_known(revision: str | None) -> bool:
+    """Whether this code has the revision. One that it lacks was made by newer code."""
+    scripts = ScriptDirectory.from_config(alembic_config())
+    return revision is None or revision in {each.revision for each in scripts.walk_revisions()}
+
+
 def current_revision(connection: Connection) -> str | None:
     """The revision that the database is at; None when it is empty."""
     return MigrationContext.configure(connection).get_current_revision()
@@ -87,10 +93,17 @@ def locked(connection: Connection) -> Iterator[None]:
 
 
 def run(engine: Engine, action: str, revision: str) -> str | None:
-    """Carry out `upgrade` or `downgrade` to a revision; returns the revision that the database is at then."""
+    """Carry out `upgrade` or `downgrade` to a revision; returns the revision that the database is at then.
+
+    A database that newer code has migrated is left as it is: migrations only add, so that older code can go on with it
+    while a rollout lasts, or after it was taken back.
+    """
     with engine.connect() as connection, locked(connection):
         before = current_revision(connection)
         connection.commit()
+        if action == "upgrade" and not is_known(before):
+            log.warning("the database is newer than this code, and stays so", current=before, newest=head_revision())
+            return before
         if action == "upgrade":
             command.upgrade(alembic_config(connection), revision)
         else:
