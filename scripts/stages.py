@@ -21,7 +21,11 @@ COVERAGE_DATA = ARTIFACTS / "coverage.data"
 PACKAGES = ("converter", "common", "backend", "ai_engine", "frontend", "supervisor", "docker_guard")
 FAILURE_LINES = 80
 _COLLECT_SECONDS = 120
-_PROGRESS = re.compile(r"^(?P<test>\S+::\S+).*\[\s*(?P<percent>\d+)%\]")
+# How pytest says what it has done: with one process, and with several.
+_PROGRESS = (
+    re.compile(r"^(?P<test>\S+::.+?) [A-Z]+ .*\[\s*(?P<percent>\d+)%\]"),
+    re.compile(r"^\[gw\d+\] \[\s*(?P<percent>\d+)%\] [A-Z]+ (?P<test>\S+::.+?)\s*$"),
+)
 
 
 @dataclass(frozen=True)
@@ -33,6 +37,8 @@ class Stage:
     limit_seconds: float
     needs: str = ""  # "", "engine" or "stack"
     measures_coverage: bool = False
+    workers: int = 1  # processes that share the tests
+    keeps_files_whole: bool = False  # a file's tests go to one worker, since they share containers
 
     def existing_paths(self) -> list[str]:
         """The folders (patterns resolved) that hold tests."""
@@ -66,6 +72,8 @@ def run(stage: Stage, environment: Mapping[str, str]) -> Result:
     command = [str(PYTHON), "-m", "pytest", "-v", "--color=no", f"--junitxml={report}", *paths]
     if stage.measures_coverage:
         command += [word for package in PACKAGES for word in ("--cov", package)] + ["--cov-report=", "--cov-append"]
+    if stage.workers > 1:
+        command += ["-n", str(stage.workers), "--dist", "loadfile" if stage.keeps_files_whole else "worksteal"]
     log = ARTIFACTS / f"{stage.name}.log"
     with console.step(f"{stage.name} tests") as step:
         status = _watched(command, {**environment, "COVERAGE_FILE": str(COVERAGE_DATA)}, log, stage.limit_seconds, step)
@@ -128,6 +136,12 @@ def forget_old_results() -> None:
         shutil.rmtree(ARTIFACTS / folder, ignore_errors=True)
 
 
+def progress(line: str) -> str:
+    """What a line of pytest's says of how far it is, such as `12 %  test_a_thing`; empty when it says nothing of it."""
+    match = next(filter(None, (pattern.match(line) for pattern in _PROGRESS)), None)
+    return f"{match['percent']} %  {match['test'].partition('::')[2]}" if match else ""
+
+
 def _watched(
     command: list[str], environment: Mapping[str, str], log: Path, limit_seconds: float, step: console.Step
 ) -> int:
@@ -142,8 +156,8 @@ def _watched(
         with log.open("wb") as sink, process.stdout as lines:
             for line in lines:
                 sink.write(line)
-                if match := _PROGRESS.match(line.decode(errors="replace")):
-                    step.note(f"{match['percent']} %  {match['test'].rpartition('::')[2]}")
+                if note := progress(line.decode(errors="replace")):
+                    step.note(note)
         return process.wait()
     finally:
         timer.cancel()

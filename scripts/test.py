@@ -29,9 +29,19 @@ STAGES = (
         ("services/*/tests", "supervisor/tests", "supervisor/docker-guard/tests", "tests/unit"),
         900,
         measures_coverage=True,
+        workers=min(4, os.cpu_count() or 1),
     ),
     Stage("contract", ("tests/contract",), 180),
-    Stage("integration", ("tests/integration",), 1800, needs="engine", measures_coverage=True),
+    # Two workers whatever the machine has: their tests wait more than they work.
+    Stage(
+        "integration",
+        ("tests/integration",),
+        1800,
+        needs="engine",
+        measures_coverage=True,
+        workers=2,
+        keeps_files_whole=True,
+    ),
     Stage("e2e", ("tests/e2e",), 2700, needs="stack"),
     Stage("browser", ("tests/browser",), 900, needs="stack"),
 )

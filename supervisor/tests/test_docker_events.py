@@ -132,7 +132,7 @@ async def test_a_flood_is_a_few_names(events: DockerEvents) -> None:
 async def test_the_reader_goes_on_while_nobody_takes_the_names(events: DockerEvents) -> None:
     names = events.names()
     Engine.scripts.append([event("kill", "c1")] * 2000)
-    assert await asyncio.wait_for(anext(names), 5) == ""
+    assert await asyncio.wait_for(anext(names), 20) == ""
     for _ in range(500):
         await asyncio.sleep(0.01)
         if len(Engine.filters) >= 2:  # the whole first stream was read
@@ -165,6 +165,6 @@ async def test_an_engine_that_is_away_is_tried_again_until_it_is_there(tmp_path:
     await asyncio.sleep(0.2)
     assert not waiting.done()
     path.symlink_to(engine)
-    assert await asyncio.wait_for(waiting, 5) == ""
+    assert await asyncio.wait_for(waiting, 20) == ""
     events.close()
     gc.collect()  # here, where the warning is ignored

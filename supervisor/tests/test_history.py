@@ -168,7 +168,7 @@ async def test_incidents_open_with_the_log_and_close_by_themselves(tmp_path: Pat
 
     history = begin(tmp_path, cycles, log_tail=log_tail)
     await crash(history, cycles)
-    await asyncio.sleep(0.05)
+    await asyncio.sleep(0.5)
     await written(history)
     (incident,) = await history.incidents(only_open=True)
     assert (incident.id, incident.kind, incident.replica) == (1, "crash", "modporter-backend-1")
@@ -200,7 +200,7 @@ async def test_a_log_that_cannot_be_read_keeps_no_incident_from_being_told(tmp_p
 
     history = begin(tmp_path, cycles, log_tail=log_tail)
     await crash(history, cycles)
-    await asyncio.sleep(0.05)
+    await asyncio.sleep(0.5)
     await written(history)
     (incident,) = await history.incidents()
     assert incident.log_tail == "The log could not be read: no such container"

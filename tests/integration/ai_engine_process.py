@@ -18,8 +18,9 @@ from typing import Any, Self
 
 import httpx
 
+from tests.fixtures.ports import free_port
 from tests.integration.backend_process import Stores
-from tests.integration.containers import ROOT, free_port
+from tests.integration.containers import ROOT
 
 STAND_IN_CONVERTER = ROOT / "services/ai-engine/tests/data/stand_in_converter.py"
 

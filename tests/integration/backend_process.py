@@ -17,7 +17,8 @@ from typing import Any, Self
 import httpx
 import psycopg
 
-from tests.integration.containers import Server, free_port
+from tests.fixtures.ports import free_port
+from tests.integration.containers import Server
 
 SERVE = """
 import sys

@@ -14,12 +14,27 @@ import redis
 from docker.errors import DockerException, ImageNotFound
 from neo4j import GraphDatabase
 from neo4j.exceptions import DriverError, Neo4jError
+from xdist.scheduler import LoadFileScheduling
 
 from scripts import secret_files
 from tests.integration.backend_process import BackendProcess, Stores
-from tests.integration.containers import ROOT, Containers, Server, wait_until
+from tests.integration.containers import ROOT, Containers, Server, readable, wait_until
 
 IMAGES = ("postgres", "pgbouncer", "redis", "neo4j")
+USERS_OF_STORES = ("test_ai_engine_", "test_backend_")
+
+
+class StoresOnce(LoadFileScheduling):
+    """With several workers the tests that use the stores, about half of all, go to one: so they are started once."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        file: str = super()._split_scope(nodeid)
+        return "stores" if Path(file).name.startswith(USERS_OF_STORES) else file
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> StoresOnce:
+    return StoresOnce(config, log)
 
 
 @pytest.fixture(scope="session")
@@ -48,9 +63,7 @@ def secrets_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """All secrets of the stack, made by the script that makes them for a user; readable for the containers' users."""
     folder = tmp_path_factory.mktemp("secrets")
     secret_files.ensure(folder)
-    for path in (folder, *folder.parents[:2]):
-        path.chmod(0o755)
-    return folder
+    return readable(folder)
 
 
 @pytest.fixture(scope="session")

@@ -7,7 +7,7 @@ only, and removed at the end; what a killed run left is removed by the next one.
 from __future__ import annotations
 
 import os
-import socket
+import stat
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -17,6 +17,8 @@ import docker
 from docker.errors import NotFound
 from docker.models.containers import Container
 from docker.models.networks import Network
+
+from tests.fixtures.ports import free_port
 
 ROOT = Path(__file__).resolve().parents[2]
 PREFIX = "mp-it-store"
@@ -82,14 +84,16 @@ class Containers:
         self.network.remove()
 
 
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        return int(probe.getsockname()[1])
+def readable(folder: Path) -> Path:
+    """The folder, which the containers' users may enter now: pytest makes it and up to three above for itself alone."""
+    for path in (folder, *folder.parents[:3]):
+        path.chmod(stat.S_IMODE(path.stat().st_mode) | 0o055)
+    return folder
 
 
 def remove_leftovers(client: docker.DockerClient) -> None:
     """Remove what runs left whose process is gone; another run at the same time keeps its own."""
-    for container in client.containers.list(all=True, filters={"label": OWNER_LABEL}):
+    for container in client.containers.list(all=True, filters={"label": OWNER_LABEL}, ignore_removed=True):
         if not Path(f"/proc/{container.labels[OWNER_LABEL]}").exists():
             container.remove(force=True, v=True)
     for network in client.networks.list(filters={"label": OWNER_LABEL}):

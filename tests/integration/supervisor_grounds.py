@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import socket
 import subprocess
 from collections.abc import Callable, Iterator
@@ -139,6 +140,21 @@ class DockerGround:
         for container in self.containers():
             with contextlib.suppress(APIError):  # removed by what the test did last
                 self.engine.remove_container(container["Id"], v=True, force=True)
+
+    def renew(self) -> None:
+        """The project freshly up: made again, unless the test before only looked at it."""
+        mark = self.file.with_name("fresh.json")
+        if not mark.exists() or mark.read_text() != self._state():
+            self.clear()
+            self.compose("up", "-d")
+            mark.write_text(self._state())
+
+    def _state(self) -> str:
+        """Which containers there are, and what happened to each: a stop, a start and a crash all leave a trace."""
+        seen = [self.engine.inspect_container(container["Id"]) for container in self.containers()]
+        keys = ("Running", "StartedAt", "FinishedAt")
+        traces = ([one["Id"], one["RestartCount"], *(one["State"][key] for key in keys)] for one in seen)
+        return json.dumps(sorted(traces))
 
     def crash(self, replica: ReplicaView) -> None:
         """From inside, where nothing but the process itself can end it: a kill over the API is a person's."""

@@ -20,7 +20,7 @@ from docker.models.containers import Container
 from supervisor.adapters.access_log import AccessLog
 from supervisor.adapters.nginx_upstreams import Nginx, NginxUpstreams
 from supervisor.domain.snapshot import BalancerView, Member, TrafficView
-from tests.integration.containers import ROOT
+from tests.integration.containers import ROOT, readable
 
 PREFIX = "mp-it-lists"
 REPLICAS = 3
@@ -77,9 +77,7 @@ def client() -> Iterator[docker.DockerClient]:
 
 @pytest.fixture(scope="module")
 def built(client: docker.DockerClient, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Door]:
-    folder = tmp_path_factory.mktemp("upstreams")
-    for path in (folder, *folder.parents[:2]):
-        path.chmod(0o755)
+    folder = readable(tmp_path_factory.mktemp("upstreams"))
     remove_leftovers(client)
     client.networks.create(PREFIX)
     try:

@@ -18,7 +18,8 @@ from docker.models.containers import Container
 
 from supervisor.adapters.prometheus_source import PrometheusSource
 from supervisor.ports import Refused, Unavailable
-from tests.integration.containers import ROOT, free_port
+from tests.fixtures.ports import free_port
+from tests.integration.containers import ROOT, readable
 
 PREFIX = "mp-it-prom"
 CONFIGURATION = """
@@ -78,11 +79,9 @@ def client() -> Iterator[docker.DockerClient]:
 
 @pytest.fixture(scope="module")
 def watch(client: docker.DockerClient, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Watch]:
-    folder = tmp_path_factory.mktemp("prometheus")
+    folder = readable(tmp_path_factory.mktemp("prometheus"))
     (folder / "prometheus.yml").write_text(CONFIGURATION)
     (folder / "rules.yml").write_text(RULES)
-    for path in (folder, *folder.parents[:2]):
-        path.chmod(0o755)
     remove_leftovers(client)
     network = client.networks.create(PREFIX)
     try:

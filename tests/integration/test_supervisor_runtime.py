@@ -99,8 +99,7 @@ def ground(request: pytest.FixtureRequest) -> Iterator[Ground]:
 def _up(folder: Path, socket_path: str) -> Iterator[DockerGround]:
     ground = DockerGround(folder, socket_path)
     try:
-        ground.clear()
-        ground.compose("up", "-d")
+        ground.renew()
         yield ground
     finally:
         ground.close()

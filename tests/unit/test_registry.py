@@ -20,7 +20,7 @@ def docker(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("PATH", f"{program.parent}:/usr/bin:/bin")
     monkeypatch.setattr(registry, "STATE", tmp_path)
     monkeypatch.setattr(registry, "_REMEMBERED", tmp_path / "images-mode")
-    monkeypatch.setattr(registry, "ANSWER_SECONDS", 0.5)
+    monkeypatch.setattr(registry, "ANSWER_SECONDS", 20.0)
     return program
 
 
@@ -43,11 +43,12 @@ def test_a_refusal_means_local(docker: Path) -> None:
     assert registry.resolve("auto") == "local"
 
 
-def test_a_silent_network_is_not_waited_for(docker: Path) -> None:
-    play(docker, NOT_HERE + "exec sleep 30\n")
+def test_a_silent_network_is_not_waited_for(docker: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(registry, "ANSWER_SECONDS", 0.5)
+    play(docker, NOT_HERE + "exec sleep 60\n")
     started = time.monotonic()
     assert registry.resolve("auto") == "local"
-    assert time.monotonic() - started < 5
+    assert time.monotonic() - started < 30
 
 
 def test_the_answer_is_remembered_and_a_choice_overrules_it(docker: Path, capsys: pytest.CaptureFixture[str]) -> None:

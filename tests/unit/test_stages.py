@@ -3,6 +3,7 @@
 import os
 import shlex
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -10,6 +11,9 @@ from scripts import console, stages, venv
 from scripts import test as make_test
 from scripts.project import Project
 from scripts.stages import Result, Stage
+
+# The samples need no others, and each costs every process that pytest starts here a part of a second.
+FEW_PLUGINS = {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1", "PYTEST_PLUGINS": "xdist.plugin"}
 
 
 @pytest.fixture
@@ -24,12 +28,15 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def run(folder: Path, text: str, limit_seconds: float = 60) -> Result:
+def run(folder: Path, text: str, limit_seconds: float = 60, **options: Any) -> Result:
     (folder / "cases" / "test_it.py").write_text(text)
-    return stages.run(Stage("sample", ("cases",), limit_seconds), dict(os.environ))
+    return stages.run(Stage("sample", ("cases",), limit_seconds, **options), {**os.environ, **FEW_PLUGINS})
 
 
-def test_results_are_counted_and_the_log_and_report_are_kept(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize("workers", [1, 2])
+def test_results_are_counted_and_the_log_and_report_are_kept(
+    folder: Path, capsys: pytest.CaptureFixture[str], workers: int
+) -> None:
     result = run(
         folder,
         "import pytest\n"
@@ -40,6 +47,7 @@ def test_results_are_counted_and_the_log_and_report_are_kept(folder: Path, capsy
         "@pytest.fixture\n"
         "def broken(): raise OSError\n"
         "def test_error(broken): pass\n",
+        workers=workers,
     )
     assert (result.passed, result.failed, result.skipped) == (1, 2, 1)
     assert "FAIL sample tests - 1 passed, 2 failed, 1 skipped" in capsys.readouterr().out
@@ -47,13 +55,45 @@ def test_results_are_counted_and_the_log_and_report_are_kept(folder: Path, capsy
     assert (folder / "artifacts" / "sample.xml").exists()
 
 
-def test_a_file_that_cannot_even_be_read_is_a_failure(folder: Path) -> None:
-    assert run(folder, "import does_not_exist_anywhere\n").failed == 1
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_file_that_cannot_even_be_read_is_a_failure(folder: Path, workers: int) -> None:
+    assert run(folder, "import does_not_exist_anywhere\n", workers=workers).failed >= 1
 
 
-def test_a_run_that_hangs_is_stopped_and_fails(folder: Path) -> None:
-    result = run(folder, "import time\ndef test_slow(): time.sleep(60)\n", limit_seconds=3)
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_run_that_hangs_is_stopped_and_fails(folder: Path, workers: int) -> None:
+    result = run(folder, "import time\ndef test_slow(): time.sleep(60)\n", limit_seconds=3, workers=workers)
     assert (result.failed, result.reason) == (1, "stopped: it took too long")
+
+
+def test_a_worker_that_dies_is_a_failure(folder: Path) -> None:
+    text = "import os\ndef test_deadly(): os._exit(3)\ndef test_after(): pass\n"
+    result = run(folder, text, workers=2)
+    assert (result.passed, result.failed) == (1, 1)
+
+
+@pytest.mark.parametrize(("keeps_files_whole", "processes"), [(True, 1), (False, 2)])
+def test_workers_share_the_tests_or_the_files(folder: Path, keeps_files_whole: bool, processes: int) -> None:
+    text = "import os, pathlib, pytest, time\n@pytest.mark.parametrize('n', range(8))\ndef test_one(n):\n"
+    text += "    time.sleep(0.2)\n    pathlib.Path(f'by_{os.getpid()}').touch()\n"
+    assert run(folder, text, workers=2, keeps_files_whole=keeps_files_whole).passed == 8
+    assert len(list(folder.glob("by_*"))) == processes
+
+
+@pytest.mark.parametrize(
+    ("line", "note"),
+    [
+        ("tests/test_a.py::test_it PASSED                 [  3%]", "3 %  test_it"),
+        ("tests/test_a.py::TestIt::test_it[a - b] FAILED [100%]", "100 %  TestIt::test_it[a - b]"),
+        ("tests/test_a.py::test_it SKIPPED (no [such] thing) [ 50%]", "50 %  test_it"),
+        ("[gw1] [ 12%] PASSED tests/test_a.py::test_it[a - b] ", "12 %  test_it[a - b]"),
+        ("[gw10] [100%] FAILED tests/test_a.py::test_it", "100 %  test_it"),
+        ("tests/test_a.py::test_it[ 10%] ", ""),
+        ("scheduling tests via LoadFileScheduling", ""),
+    ],
+)
+def test_how_far_pytest_is_is_read_from_its_lines(line: str, note: str) -> None:
+    assert stages.progress(line) == note
 
 
 def test_a_stage_without_tests_says_so(folder: Path) -> None:
@@ -62,7 +102,7 @@ def test_a_stage_without_tests_says_so(folder: Path) -> None:
 
 def test_a_stage_that_cannot_run_counts_each_test_as_skipped(folder: Path) -> None:
     (folder / "cases" / "test_it.py").write_text("def test_a(): pass\ndef test_b(): pass\n")
-    result = stages.skipped(Stage("sample", ("cases",), 10), "no engine", dict(os.environ))
+    result = stages.skipped(Stage("sample", ("cases",), 10), "no engine", {**os.environ, **FEW_PLUGINS})
     assert (result.skipped, result.reason) == (2, "skipped: no engine")
 
 

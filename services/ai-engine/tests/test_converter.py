@@ -13,7 +13,7 @@ from ai_engine.conversions.outcome import Failed, Outcome, Stage, Succeeded
 from ai_engine.sandbox.limits import MEBIBYTE, Limits
 from ai_engine.settings import Settings
 
-LIMITS = Limits(wall_seconds=10, memory_bytes=150 * MEBIBYTE)
+LIMITS = Limits(wall_seconds=40, memory_bytes=150 * MEBIBYTE)
 SAY = "import json, os, sys, time\ndef say(**event): print(json.dumps(event), flush=True)\n"
 
 

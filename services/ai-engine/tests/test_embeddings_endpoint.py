@@ -26,7 +26,7 @@ class LengthEncoder:
         self.threads: set[str] = set()
 
     def encode(self, texts: Sequence[str]) -> Vectors:
-        assert self.go.wait(10)
+        assert self.go.wait(30)
         self.threads.add(threading.current_thread().name)
         return np.array([[len(text)] for text in texts], dtype=np.float32)
 
@@ -78,7 +78,7 @@ async def test_a_full_queue_says_when_to_come_back(client: httpx.AsyncClient, en
     encoder.go.clear()
     full = MAX_WAITING_TEXTS // 64
     waiting = [asyncio.create_task(client.post("/embeddings", json={"texts": ["a"] * 64})) for _ in range(full)]
-    await asyncio.sleep(0.2)
+    await asyncio.sleep(0.5)
     refused = await client.post("/embeddings", json={"texts": ["b"]})
     assert refused.status_code == 503
     assert refused.headers["retry-after"] == "2"

@@ -22,7 +22,7 @@ needs_landlock = pytest.mark.skipif(not landlock.abi_version(), reason="this ker
 async def run_python(work_dir: Path, code: str, limits: Limits | None = None) -> tuple[Ended, list[str]]:
     lines: list[str] = []
     command = Command([sys.executable, "-I", "-c", textwrap.dedent(code)], work_dir)
-    ended = await run_jailed(command, limits or Limits(wall_seconds=20), lambda line: lines.append(line.decode()))
+    ended = await run_jailed(command, limits or Limits(wall_seconds=60), lambda line: lines.append(line.decode()))
     return ended, lines
 
 
@@ -31,7 +31,7 @@ def is_alive(pid: int) -> bool:
 
 
 def assert_dies(pid: int) -> None:
-    deadline = time.monotonic() + 5
+    deadline = time.monotonic() + 20
     while is_alive(pid):
         assert time.monotonic() < deadline, f"{pid} lives on"
         time.sleep(0.02)
@@ -150,13 +150,13 @@ async def test_memory_is_bounded_over_the_whole_tree(tmp_path: Path) -> None:
             block[i] = 1
         time.sleep(60)
     """
-    ended, _ = await run_python(tmp_path, code, Limits(wall_seconds=20, memory_bytes=150 * MEBIBYTE))
+    ended, _ = await run_python(tmp_path, code, Limits(wall_seconds=60, memory_bytes=150 * MEBIBYTE))
     assert ended.overrun == "out_of_memory"
 
 
 async def test_one_huge_allocation_is_refused_at_once(tmp_path: Path) -> None:
     code = "bytearray(1024 * 1024 * 1024)"
-    ended, _ = await run_python(tmp_path, code, Limits(wall_seconds=20, memory_bytes=200 * MEBIBYTE))
+    ended, _ = await run_python(tmp_path, code, Limits(wall_seconds=60, memory_bytes=200 * MEBIBYTE))
     assert ended.exit_code == 1
     assert ended.stderr_tail.endswith("MemoryError")
 
@@ -165,7 +165,7 @@ async def test_wall_clock(tmp_path: Path) -> None:
     started = time.monotonic()
     ended, _ = await run_python(tmp_path, "while True: pass", Limits(wall_seconds=0.5))
     assert ended.overrun == "timed_out"
-    assert time.monotonic() - started < 5
+    assert time.monotonic() - started < 20
 
 
 async def test_cpu_time(tmp_path: Path) -> None:
@@ -175,7 +175,7 @@ async def test_cpu_time(tmp_path: Path) -> None:
 
 async def test_a_fork_bomb_is_put_out(tmp_path: Path) -> None:
     code = "import os, time\nwhile True:\n    if os.fork() == 0: time.sleep(60)\n    time.sleep(0.005)"
-    ended, _ = await run_python(tmp_path, code, Limits(wall_seconds=20, tasks=30))
+    ended, _ = await run_python(tmp_path, code, Limits(wall_seconds=60, tasks=30))
     assert ended.overrun == "too_many_processes"
 
 
@@ -186,7 +186,7 @@ async def test_disk_use_is_bounded(tmp_path: Path) -> None:
             open(f"file{number}", "wb").write(os.urandom(1024 * 1024))
         time.sleep(60)
     """
-    ended, _ = await run_python(tmp_path, code, Limits(wall_seconds=20, disk_bytes=5 * MEBIBYTE))
+    ended, _ = await run_python(tmp_path, code, Limits(wall_seconds=60, disk_bytes=5 * MEBIBYTE))
     assert ended.overrun == "disk_full"
 
 
@@ -197,7 +197,7 @@ async def test_one_file_is_bounded(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("code", ["print('x' * 100_000)", "import sys\nwhile True: print('y' * 1000)"])
 async def test_output_is_bounded(tmp_path: Path, code: str) -> None:
-    ended, _ = await run_python(tmp_path, code, Limits(wall_seconds=20, output_bytes=MEBIBYTE))
+    ended, _ = await run_python(tmp_path, code, Limits(wall_seconds=60, output_bytes=MEBIBYTE))
     assert ended.overrun == "too_much_output"
 
 
@@ -225,7 +225,7 @@ async def test_what_a_child_leaves_behind_dies_with_the_run(tmp_path: Path) -> N
     started = time.monotonic()
     ended, lines = await run_python(tmp_path, code)
     assert ended.exit_code == 0
-    assert time.monotonic() - started < 5
+    assert time.monotonic() - started < 20
     assert_dies(int(lines[0]))
 
 
@@ -241,7 +241,7 @@ async def test_cancelling_leaves_nothing_running(tmp_path: Path) -> None:
     code = "import os, time; os.fork(); print(os.getpid(), flush=True); time.sleep(60)"
     command = Command([sys.executable, "-c", code], tmp_path)
     running = asyncio.create_task(run_jailed(command, Limits(), on_line))
-    await asyncio.wait_for(both.wait(), 10)
+    await asyncio.wait_for(both.wait(), 30)
     running.cancel()
     with pytest.raises(asyncio.CancelledError):
         await running

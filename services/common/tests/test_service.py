@@ -153,13 +153,13 @@ async def test_log_lines_are_json_with_the_request_id(
     client: httpx.AsyncClient, capsys: pytest.CaptureFixture[str]
 ) -> None:
     root = logging.getLogger()
-    before = (root.handlers, root.level)
+    before, usual = (root.handlers, root.level), structlog.get_config()
     try:
         configure_logging(ServiceSettings(environment="development"))
         await client.get("/number/500", headers={"X-Request-ID": "abcdefgh-1"})
     finally:
         root.handlers, root.level = before
-        structlog.reset_defaults()
+        structlog.configure(**usual)
     lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     error = next(line for line in lines if line["event"] == "unexpected error")
     assert error["request_id"] == "abcdefgh-1"

@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
 
 import httpx
 import pytest
@@ -20,12 +21,25 @@ from common.settings import ServiceSettings
 from common.telemetry import TelemetryMiddleware, install_telemetry
 
 
+@dataclass
+class Holding:
+    """A request that stays in hand for as long as a test wants."""
+
+    arrived: asyncio.Event = field(default_factory=asyncio.Event)
+    released: asyncio.Event = field(default_factory=asyncio.Event)
+
+
 class DemoSettings(ServiceSettings):
     service_name = "common"  # whose package has a version
 
 
 @pytest.fixture
-def app() -> FastAPI:
+def holding() -> Holding:
+    return Holding()
+
+
+@pytest.fixture
+def app(holding: Holding) -> FastAPI:
     things = APIRouter(prefix="/things")
 
     @things.get("/{thing_id}/parts/{part}")
@@ -42,13 +56,19 @@ def app() -> FastAPI:
     async def stream() -> StreamingResponse:
         async def parts() -> AsyncIterator[bytes]:
             yield b"begun"
-            await asyncio.sleep(0.5)
+            await asyncio.sleep(1)
 
         return StreamingResponse(parts())
 
     @things.get("/slow")
     async def slow() -> Response:
         await asyncio.sleep(0.2)
+        return Response()
+
+    @things.get("/held")
+    async def held() -> Response:
+        holding.arrived.set()
+        await holding.released.wait()
         return Response()
 
     api = APIRouter(prefix="/api/v1")
@@ -114,14 +134,14 @@ async def test_a_stream_is_as_fast_as_its_first_byte(client: httpx.AsyncClient) 
     await client.get("/api/v1/things/stream")
     await client.get("/api/v1/things/slow")
     times = await samples(client, "http_request_duration_seconds_sum")
-    assert times["GET", "/api/v1/things/stream", "2xx"] < 0.2
+    assert times["GET", "/api/v1/things/stream", "2xx"] < 0.9
     assert times["GET", "/api/v1/things/slow", "2xx"] >= 0.2
 
 
-async def test_what_is_in_hand_is_told_while_it_is(client: httpx.AsyncClient, app: FastAPI) -> None:
+async def test_what_is_in_hand_is_told_while_it_is(client: httpx.AsyncClient, app: FastAPI, holding: Holding) -> None:
     load_of(app).jobs = lambda: 3
-    under_way = asyncio.create_task(client.get("/api/v1/things/slow"))
-    await asyncio.sleep(0.05)
+    under_way = asyncio.create_task(client.get("/api/v1/things/held"))
+    await holding.arrived.wait()
     assert (await client.get("/health/load")).json() == {
         "connections": {},
         "requests": 1,
@@ -129,15 +149,19 @@ async def test_what_is_in_hand_is_told_while_it_is(client: httpx.AsyncClient, ap
         "draining": False,
     }
     assert await samples(client, "http_requests_in_progress") == {(): 1}
+    holding.released.set()
     await under_way
     drain_of(app).begin()
     told = (await client.get("/health/load")).json()
     assert (told["requests"], told["draining"]) == (0, True)
 
 
-async def test_a_request_that_is_broken_off_is_no_longer_in_hand(client: httpx.AsyncClient, app: FastAPI) -> None:
-    under_way = asyncio.create_task(client.get("/api/v1/things/slow"))
-    await asyncio.sleep(0.05)
+async def test_a_request_that_is_broken_off_is_no_longer_in_hand(
+    client: httpx.AsyncClient, app: FastAPI, holding: Holding
+) -> None:
+    under_way = asyncio.create_task(client.get("/api/v1/things/held"))
+    await holding.arrived.wait()
+    assert load_of(app).requests == 1
     under_way.cancel()
     await asyncio.wait([under_way])
     assert load_of(app).requests == 0
@@ -150,7 +174,7 @@ async def test_the_build_is_named(client: httpx.AsyncClient) -> None:
 
 
 async def test_counting_costs_little(app: FastAPI) -> None:
-    """Against the same application without it; generous, because machines are busy."""
+    """Seconds of the processor for a thousand requests; generous, because machines are slow and tests are measured."""
 
     async def answered(_scope: object, _receive: object, send: object) -> None:
         await send({"type": "http.response.start", "status": 200, "headers": []})  # type: ignore[operator]
@@ -160,7 +184,7 @@ async def test_counting_costs_little(app: FastAPI) -> None:
     middleware = next(each for each in app.user_middleware if each.cls is TelemetryMiddleware)
     counted = TelemetryMiddleware(answered, **middleware.kwargs)  # type: ignore[arg-type]
     scope = {"type": "http", "path": "/", "method": "GET"}
-    began = time.perf_counter()
+    began = time.thread_time()
     for _ in range(1000):
         await counted(dict(scope), nowhere, nowhere)  # type: ignore[arg-type]
-    assert time.perf_counter() - began < 0.2
+    assert time.thread_time() - began < 0.5

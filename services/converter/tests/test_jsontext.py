@@ -50,7 +50,7 @@ def test_what_is_refused_and_why(text: bytes, reason: str) -> None:
 
 @pytest.mark.parametrize("hostile", [b"/* " * 500_000, b'"' + b'\\"' * 500_000, b"[1" + b", " * 500_000])
 def test_hostile_text_takes_linear_time(hostile: bytes) -> None:
-    started = time.monotonic()
+    started = time.process_time()
     with pytest.raises(BadFile):
         parse(hostile)
-    assert time.monotonic() - started < 3
+    assert time.process_time() - started < 5

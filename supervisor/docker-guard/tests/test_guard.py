@@ -122,7 +122,7 @@ def test_images_of_the_own_repositories_are_read(docker: FakeDocker, guard: Guar
 
 def test_events_are_the_own_projects_and_come_as_they_happen(docker: FakeDocker, guard: Guard) -> None:
     with socket.socket(socket.AF_UNIX) as client:
-        client.settimeout(5)
+        client.settimeout(20)
         client.connect(str(guard.read))
         client.sendall(b"GET /v1.41/events HTTP/1.1\r\nHost: docker\r\n\r\n")
         received = b""
@@ -332,7 +332,7 @@ def test_half_a_request_changes_nothing(docker: FakeDocker, guard: Guard, body: 
 def test_a_request_that_dawdles_is_given_up(guard: Guard, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(wire, "ARRIVAL_SECONDS", 0.1)
     with socket.socket(socket.AF_UNIX) as client:
-        client.settimeout(5)
+        client.settimeout(20)
         client.connect(str(guard.full))
         client.sendall(PING)
         assert client.recv(1000).startswith(b"HTTP/1.1 408 ")
@@ -341,7 +341,7 @@ def test_a_request_that_dawdles_is_given_up(guard: Guard, monkeypatch: pytest.Mo
 def test_a_silent_connection_is_closed(guard: Guard, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(wire, "IDLE_SECONDS", 0.1)
     with socket.socket(socket.AF_UNIX) as client:
-        client.settimeout(5)
+        client.settimeout(20)
         client.connect(str(guard.full))
         client.sendall(PING + b"\r\n")
         answer = b""
@@ -360,7 +360,7 @@ def test_a_body_ends_where_its_length_says(docker: FakeDocker, guard: Guard) -> 
 
 def _all_of(guard: Guard, raw: bytes) -> bytes:
     with socket.socket(socket.AF_UNIX) as client:
-        client.settimeout(5)
+        client.settimeout(20)
         client.connect(str(guard.full))
         client.sendall(raw)
         client.shutdown(socket.SHUT_WR)
@@ -437,7 +437,7 @@ def test_a_flood_of_refusals_does_not_drown_the_book(docker: FakeDocker, fresh_g
 # -- the process -----------------------------------------------------------------------------------------------------
 
 
-def _eventually(condition: Any, seconds: float = 5.0) -> None:
+def _eventually(condition: Any, seconds: float = 20.0) -> None:
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline, "it did not happen"
@@ -528,7 +528,7 @@ def test_too_many_connections_are_turned_away(guard: Guard) -> None:
         for _ in range(70):
             client = socket.socket(socket.AF_UNIX)
             clients.append(client)
-            client.settimeout(5)
+            client.settimeout(20)
             client.connect(str(guard.full))
         assert clients[-1].recv(1000).startswith(b"HTTP/1.1 503 ")
         assert guard.ask("GET", "/_ping", path=guard.read)[0] == 200  # the other listener has its own
