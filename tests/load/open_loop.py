@@ -48,13 +48,9 @@ class Report:
         return sum(self.answers.values()) + len(self.failures)
 
     def lost(self, *kinds: str) -> list[str]:
-        """Every request without an answer, or with a bad one; of all kinds or of these."""
-        wrong = [
-            f"{kind}: {status} x{count}"
-            for (kind, status), count in self.answers.items()
-            if not self._is_good(kind, status)
-        ]
-        return [line for line in [*wrong, *self.failures] if not kinds or line.split(":")[0] in kinds]
+        """What came back of requests without an answer, or with a bad one, and how often; of all kinds or of these."""
+        bad = Counter(f"{loss.kind}: {loss.what}" for loss in self.losses(*kinds))
+        return [f"{what} x{count}" for what, count in sorted(bad.items())]
 
     def lost_count(self, *kinds: str) -> int:
         """How many requests `lost` speaks of."""
