@@ -11,8 +11,9 @@ from pathlib import Path
 
 import pytest
 
+from common.browser_files import BrowserFilesMissingError
 from supervisor.api.dashboard.formats import ago, duration, percent, rate, size
-from supervisor.api.dashboard.static_files import BrowserFilesMissingError, load_static_files
+from supervisor.api.dashboard.static_files import load_static_files
 from supervisor.api.dashboard.uptime import percent_up, uptime_bars
 from tests.fixtures.supervisor_page_data import (
     NOW,

@@ -5,9 +5,9 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from common.browser_files import BrowserFilesMissingError
 from frontend.app import create_app
 from frontend.rendering import ago, breakable, count, file_size, percent
-from frontend.static_files import BrowserFilesMissingError
 
 
 async def test_every_file_of_a_page_is_there_and_kept_for_ever(page):

@@ -7,13 +7,14 @@ import httpx
 from fastapi import FastAPI
 
 from common.health import HealthCheck, health_router
+from common.page_headers import SecurityHeadersMiddleware
 from common.requests import RequestIdMiddleware
 from common.telemetry import install_telemetry
 from frontend.backend_client import open_backend
 from frontend.pages import conversions, home, live
 from frontend.pages.errors import FriendlyErrorMiddleware, install_error_pages
 from frontend.rendering import build_renderer
-from frontend.security import SecurityHeadersMiddleware
+from frontend.security import HEADERS
 from frontend.settings import FrontendSettings
 from frontend.static_files import load_static_files, static_router
 
@@ -44,7 +45,7 @@ def create_app(settings: FrontendSettings, backend_transport: httpx.AsyncBaseTra
     app.include_router(live.router)
     install_error_pages(app)
     app.add_middleware(FriendlyErrorMiddleware, renderer=app.state.renderer)
-    app.add_middleware(SecurityHeadersMiddleware)
+    app.add_middleware(SecurityHeadersMiddleware, own=HEADERS)
     app.add_middleware(RequestIdMiddleware)
     install_telemetry(app, settings)
     return app

@@ -1,8 +1,4 @@
-"""Serves the browser files, own and third-party, from memory, under addresses that hold a hash of their content.
-
-An address with the right hash may be kept by browsers for ever. One with another hash (a page rendered by a replica of
-another version during a rollout) gets the file of this version and is not kept.
-"""
+"""Serves the browser files, own and third-party, each under an address that holds a hash of its content."""
 
 import hashlib
 from dataclasses import dataclass
@@ -10,20 +6,11 @@ from pathlib import Path
 
 from fastapi import APIRouter, HTTPException, Response
 
+from common.browser_files import browser_file_response, read_browser_files
+
 OWN_DIR = Path(__file__).parent / "static"
 # name on the page -> path below STATIC_VENDOR_DIR, as npm lays the packages out
 VENDOR_FILES = {"htmx.js": "htmx.org/dist/htmx.min.js", "htmx-sse.js": "htmx-ext-sse/dist/sse.min.js"}
-_MEDIA_TYPES = {
-    ".css": "text/css; charset=utf-8",
-    ".js": "text/javascript; charset=utf-8",
-    ".svg": "image/svg+xml; charset=utf-8",
-    ".txt": "text/plain; charset=utf-8",
-}
-_KEEP = "public, max-age=31536000, immutable"
-
-
-class BrowserFilesMissingError(Exception):
-    """A third-party file is not where STATIC_VENDOR_DIR says."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,10 +22,6 @@ class StaticFile:
     @property
     def url(self) -> str:
         return f"/static/{self.digest}/{self.name}"
-
-    @property
-    def media_type(self) -> str:
-        return _MEDIA_TYPES[Path(self.name).suffix]
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,20 +39,12 @@ class StaticFiles:
         file = self.files.get(name)
         if file is None:
             raise HTTPException(404)
-        headers = {"Cache-Control": _KEEP if digest == file.digest else "no-cache"}
-        return Response(file.content, media_type=file.media_type, headers=headers)
+        return browser_file_response(name, file.content, is_current=digest == file.digest)
 
 
 def load_static_files(vendor_dir: Path) -> StaticFiles:
     """Reads every file; raises BrowserFilesMissingError when npm's packages are not there."""
-    contents = {path.name: path.read_bytes() for path in sorted(OWN_DIR.iterdir()) if path.suffix in _MEDIA_TYPES}
-    for name, relative in VENDOR_FILES.items():
-        path = vendor_dir / relative
-        if not path.is_file():
-            raise BrowserFilesMissingError(
-                f"{path} is missing: run `npm ci` in services/frontend or set STATIC_VENDOR_DIR"
-            )
-        contents[name] = path.read_bytes()
+    contents = read_browser_files(OWN_DIR, vendor_dir, VENDOR_FILES, "services/frontend")
     digests = {name: hashlib.sha256(content).hexdigest()[:16] for name, content in contents.items()}
     return StaticFiles({name: StaticFile(name, content, digests[name]) for name, content in contents.items()})
 

@@ -8,6 +8,7 @@ from fastapi import FastAPI
 from prometheus_client import CollectorRegistry
 from pydantic import SecretStr
 
+from common.page_headers import SecurityHeadersMiddleware
 from common.requests import RequestIdMiddleware
 from common.settings import is_placeholder
 from supervisor.api.auth import Gate, PasswordCheck, Sessions, is_hash
@@ -16,12 +17,7 @@ from supervisor.api.dashboard import audit_page, pages, policies_page, public, r
 from supervisor.api.dashboard.errors import install_error_handlers
 from supervisor.api.dashboard.rendering import build_renderer
 from supervisor.api.dashboard.static_files import load_static_files, static_router
-from supervisor.api.middleware import (
-    BodyLimitMiddleware,
-    OwnNamesMiddleware,
-    SecurityHeadersMiddleware,
-    SessionCookieMiddleware,
-)
+from supervisor.api.middleware import HEADERS, BodyLimitMiddleware, OwnNamesMiddleware, SessionCookieMiddleware
 from supervisor.api.reports import ReportSource
 from supervisor.api.routes import alerts, commands, docs, events, probes, records, services
 from supervisor.api.routes import policies as policy_routes
@@ -74,7 +70,7 @@ def create_app(
     app.add_middleware(SessionCookieMiddleware)
     app.add_middleware(BodyLimitMiddleware)
     app.add_middleware(OwnNamesMiddleware, public_url=settings.public_url)
-    app.add_middleware(SecurityHeadersMiddleware)
+    app.add_middleware(SecurityHeadersMiddleware, own=HEADERS)
     app.add_middleware(RequestIdMiddleware)
     return app
 

@@ -1,7 +1,6 @@
-"""Serves the browser files, own and third-party, from memory, under addresses that hold a hash of their content.
+"""Serves the browser files, own and third-party, under addresses that hold a hash of all their contents.
 
-An address with the right hash may be kept by browsers for ever; one with another hash gets the file of this version and
-is not kept. The files are there for the public view too, below its own prefix, without signing in.
+The files are there for the public view too, below its own prefix, without signing in.
 """
 
 from __future__ import annotations
@@ -12,19 +11,11 @@ from pathlib import Path
 
 from fastapi import APIRouter, HTTPException, Response
 
+from common.browser_files import browser_file_response, read_browser_files
+
 OWN_DIR = Path(__file__).parent / "static"
 # name on the page -> path below the vendor folder, as npm lays the packages out
 VENDOR_FILES = {"uplot.js": "uplot/dist/uPlot.iife.min.js", "uplot.css": "uplot/dist/uPlot.min.css"}
-_MEDIA_TYPES = {
-    ".css": "text/css; charset=utf-8",
-    ".js": "text/javascript; charset=utf-8",
-    ".svg": "image/svg+xml; charset=utf-8",
-}
-_KEEP = "public, max-age=31536000, immutable"
-
-
-class BrowserFilesMissingError(Exception):
-    """A third-party file is not where the settings say."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,18 +35,12 @@ class StaticFiles:
         """The file, kept by browsers only when the digest is right; HTTPException 404 for unknown names."""
         if name not in self.files:
             raise HTTPException(404)
-        headers = {"Cache-Control": _KEEP if digest == self.digest else "no-cache"}
-        return Response(self.files[name], media_type=_MEDIA_TYPES[Path(name).suffix], headers=headers)
+        return browser_file_response(name, self.files[name], is_current=digest == self.digest)
 
 
 def load_static_files(vendor_dir: Path) -> StaticFiles:
     """Reads every file; raises BrowserFilesMissingError when npm's packages are not there."""
-    files = {path.name: path.read_bytes() for path in sorted(OWN_DIR.iterdir()) if path.suffix in _MEDIA_TYPES}
-    for name, relative in VENDOR_FILES.items():
-        path = vendor_dir / relative
-        if not path.is_file():
-            raise BrowserFilesMissingError(f"{path} is missing: run `npm ci` in supervisor/ or set STATIC_VENDOR_DIR")
-        files[name] = path.read_bytes()
+    files = read_browser_files(OWN_DIR, vendor_dir, VENDOR_FILES, "supervisor/")
     digest = hashlib.sha256(b"\0".join(name.encode() + b"\0" + files[name] for name in sorted(files)))
     return StaticFiles(files, digest.hexdigest()[:16])
 
