@@ -65,6 +65,7 @@ def settings() -> dict[str, str]:
         # All scenarios come from one address; the limits themselves are tested on an NGINX of their own.
         "API_RATE": "10000",
         "UPLOAD_RATE": "6000",
+        "MAX_CONNECTIONS": "10000",
     }
     images = os.environ.get("IMAGES") or _images_of_the_user()
     return {**chosen, "IMAGES": images} if images else chosen
