@@ -233,3 +233,35 @@ async def test_a_liar_is_restarted_even_where_a_weak_replica_is_given_time(rate:
     await stage.run(30 + lies_at)
     stage.replica("backend", 2).is_lying = True
     assert await stage.run(60, until=lambda: "backend-2" in stage.calls("signal_TERM"))
+
+
+async def test_a_dry_run_in_the_middle_of_a_restart_only_delays_it() -> None:
+    stage = Stage()
+    stage.serve("postgres", 1, ServicePolicy(service="postgres"))
+    await stage.run(15)
+    database = stage.replica("postgres", 1)
+    assert await stage.command(RestartOne(id="r", service="postgres", by="test", replica_id=database.id)) is None
+    assert await stage.run(5, until=lambda: database.exit_due is not None)
+    stage.policies.current = replace(stage.policies.current, is_dry_run=True)
+    await stage.run(30)
+    assert database.state is ContainerState.EXITED
+    stage.policies.current = replace(stage.policies.current, is_dry_run=False)
+    assert await stage.run(10, until=lambda: stage.world.is_ready(database))
+
+
+async def test_what_a_dry_run_would_have_done_does_not_count_when_it_is_over() -> None:
+    stage = await backends()
+    stage.policies.current = replace(stage.policies.current, is_dry_run=True)
+    stage.replica("backend", 2).is_unready = True
+    stage.world.use(stage.replica("backend", 3), crash_after_seconds=0.5)
+    await stage.run(40)
+    stage.world.use(stage.replica("backend", 3), crash_after_seconds=None)
+    await stage.run(70)
+    assert stage.runtime.calls == []
+    known = stage.memory("backend").replicas.values()
+    assert {(k.failed_restarts, k.quarantines, k.quarantined_until) for k in known} == {(0, 0, None)}
+    stage.policies.current = replace(stage.policies.current, is_dry_run=False)
+    await stage.run(10)
+    assert stage.calls("signal_TERM") == ["backend-2"]  # restarted, not made anew
+    stage.replica("backend", 2).is_unready = False
+    assert await stage.run(90, until=lambda: stage.is_whole("backend", 3))
