@@ -88,6 +88,7 @@ RULES: Mapping[str, Callable[[str], str]] = {
     "FRONTEND_REPLICAS": whole_number(1, 50),
     "API_RATE": whole_number(1, 100_000),
     "UPLOAD_RATE": whole_number(1, 100_000),
+    "MAX_CONNECTIONS": whole_number(1, 100_000),
     "MAX_UPLOAD_MB": whole_number(1, 1024),
     "REAL_IP_FROM": networks,
     "WORKER_CONCURRENCY": whole_number(1, 16),

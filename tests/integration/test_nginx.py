@@ -22,7 +22,7 @@ from docker.models.containers import Container
 
 ROOT = Path(__file__).resolve().parents[2]
 PREFIX = "mp-it-nginx"
-API_RATE, UPLOAD_RATE, MAX_UPLOAD_MB = 20, 12, 1
+API_RATE, UPLOAD_RATE, MAX_CONNECTIONS, MAX_UPLOAD_MB = 20, 12, 10, 1
 
 
 @dataclass(frozen=True)
@@ -129,6 +129,7 @@ def _start(client: docker.DockerClient, network: str, secrets: Path) -> Door:
             "HTTPS_PORT": "443",
             "API_RATE": API_RATE,
             "UPLOAD_RATE": UPLOAD_RATE,
+            "MAX_CONNECTIONS": MAX_CONNECTIONS,
             "MAX_UPLOAD_MB": MAX_UPLOAD_MB,
             "REAL_IP_FROM": "192.0.2.1",
         },
@@ -291,6 +292,20 @@ def test_without_the_supervisor_there_is_a_plain_page_and_the_rest_goes_on(door:
 def test_without_lists_the_generation_is_zero(door: Door) -> None:
     answer = door.nginx.exec_run(["curl", "-fsS", "http://127.0.0.1:8080/generation"])
     assert answer.output == b"0\n"
+
+
+def test_one_address_has_its_connections_and_then_429_until_one_ends(door: Door) -> None:
+    upgrade = b"GET /api/v1/ws/echo HTTP/1.1\r\nHost: localhost\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\r\n"
+    with contextlib.ExitStack() as opened, door.visitor() as visitor:
+        for _ in range(MAX_CONNECTIONS):
+            connection = opened.enter_context(door.raw())
+            connection.sendall(upgrade)
+            assert connection.recv(4096).startswith(b"HTTP/1.1 101 ")
+        refused = visitor.get("/api/v1/things")
+        assert (refused.status_code, refused.json()["code"]) == (429, "rate_limited")
+        connection.close()
+        time.sleep(0.5)  # NGINX sees that it ended
+        assert visitor.get("/api/v1/things").status_code == 200
 
 
 def test_uploads_have_a_limit_of_their_own(door: Door) -> None:
