@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import NoReturn
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page, Playwright, sync_playwright
 
 from tests.browser import quiet_chromium
 from tests.browser.certificate import trusted_key_hash
@@ -62,16 +62,22 @@ def chromium(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def browser(base_url: str, chromium: Path) -> Iterator[Browser]:
+def playwright() -> Iterator[Playwright]:
+    """One for all browsers: Playwright refuses a second one in the same thread."""
+    with sync_playwright() as found:
+        yield found
+
+
+@pytest.fixture(scope="session")
+def browser(base_url: str, chromium: Path, playwright: Playwright) -> Iterator[Browser]:
     """Chromium, which trusts the one key that the stack's own CA has signed."""
     options = list(CHROMIUM_OPTIONS)
     if base_url.startswith("https:"):
         key_hash = trusted_key_hash(base_url, Path(os.environ["MODPORTER_TEST_CA"]))
         options.append(f"--ignore-certificate-errors-spki-list={key_hash}")
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=chromium, args=options)
-        yield browser
-        browser.close()
+    browser = playwright.chromium.launch(executable_path=chromium, args=options)
+    yield browser
+    browser.close()
 
 
 @pytest.fixture

@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 import uvicorn
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Page, Playwright, expect
 
 from supervisor.api.auth import COOKIE
 from supervisor.domain.command import Deploy, DrainOne, Pause, RestartOne, Resume, RollBack, ScaleTo
@@ -81,13 +81,12 @@ class Running:
 
 
 @pytest.fixture(scope="module")
-def own_browser(chromium: Path) -> Iterator[Browser]:
+def own_browser(chromium: Path, playwright: Playwright) -> Iterator[Browser]:
     if not VENDOR_DIR.is_dir():
         skip_or_fail("the page's browser files are missing: run `npm ci` in supervisor/")
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=chromium, args=list(CHROMIUM_OPTIONS))
-        yield browser
-        browser.close()
+    browser = playwright.chromium.launch(executable_path=chromium, args=list(CHROMIUM_OPTIONS))
+    yield browser
+    browser.close()
 
 
 @pytest.fixture
