@@ -265,3 +265,19 @@ async def test_what_a_dry_run_would_have_done_does_not_count_when_it_is_over() -
     assert stage.calls("signal_TERM") == ["backend-2"]  # restarted, not made anew
     stage.replica("backend", 2).is_unready = False
     assert await stage.run(90, until=lambda: stage.is_whole("backend", 3))
+
+
+async def test_replicas_that_still_drain_stay_when_they_are_wanted_again() -> None:
+    stage = await backends(5)
+    for container in stage.world.of("backend"):
+        container.held = 3
+    await stage.command(ScaleTo(id="1", service="backend", by="test", replicas=2))
+    await stage.run(6)
+    assert len(stage.listed("backend")) == 2
+    await stage.command(ScaleTo(id="2", service="backend", by="test", replicas=4))
+    assert await stage.run(5, until=lambda: len(stage.listed("backend")) == 4)
+    assert stage.calls("start_replica") == []
+    for container in stage.world.of("backend"):
+        container.held = 0
+    assert await stage.run(30, until=lambda: stage.is_whole("backend", 4))
+    assert stage.world.lost.get("backend", 0) == 0

@@ -22,6 +22,8 @@ from supervisor.domain.snapshot import ReplicaView
 CRASH_SECONDS = 10.0
 # A clone that was made and never started: the supervisor was killed in between, or Docker refused the start.
 ORPHAN_SECONDS = 10.0
+# Why replicas leave that nothing is wrong with.
+_TOO_MANY = frozenset({Cause.METRIC_BELOW_TARGET, Cause.SCHEDULE, Cause.ABOVE_MAX, Cause.OPERATOR, Cause.SURPLUS})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,8 +59,12 @@ def staffed(scene: Scene, wish: Wish, *, has_dependency_trouble: bool) -> Staffi
         return Staffing(scene=scene, actions=orphans)
     kept = sum(_keeps_its_place(r, scene, has_dependency_trouble) for r in scene.service.replicas)
     missing = wish.replicas - kept - len(scene.memory.pending_starts)
+    scene, recalled = _recalled(scene, wish, missing)
+    missing -= len(recalled)
+    if recalled and missing <= 0:
+        return Staffing(scene=scene, actions=orphans, reasons=recalled)
     result = _more(scene, wish, missing) if missing > 0 else _fewer(scene, wish)
-    return replace(result, actions=(*orphans, *result.actions))
+    return replace(result, actions=(*orphans, *result.actions), reasons=(*recalled, *result.reasons))
 
 
 def next_numbers(scene: Scene, count: int) -> range:
@@ -109,6 +115,25 @@ def _orphans(scene: Scene) -> tuple[Action, ...]:
             why = f"remove {replica.name}: it was made and never started"
             found.append(RemoveReplica(id="", service=scene.name, cause=Cause.SURPLUS, why=why, replica_id=replica.id))
     return tuple(found)
+
+
+def _recalled(scene: Scene, wish: Wish, missing: int) -> tuple[Scene, tuple[Reason, ...]]:
+    """Keep those that were too many a moment ago and still finish what they have: sooner there than any new one."""
+    departures = dict(scene.memory.departures)
+    finishing = [
+        r
+        for r in scene.service.replicas
+        if (departure := departures.get(r.id)) is not None
+        and departure.errand is Errand.REMOVE
+        and departure.cause in _TOO_MANY
+        and departure.signalled_at is None
+        and scene.healths[r.id].verdict is Verdict.READY
+    ]
+    stay = sorted(finishing, key=lambda r: r.number)[: max(0, missing)]
+    for replica in stay:
+        del departures[replica.id]
+    reasons = (Reason(text=f"{r.name} stays after all: {wish.why}", is_for=True, cause=wish.cause) for r in stay)
+    return scene.with_memory(replace(scene.memory, departures=departures)), tuple(reasons)
 
 
 def _more(scene: Scene, wish: Wish, missing: int) -> Staffing:
