@@ -121,6 +121,18 @@ async def test_the_overview_tells_state_reason_and_numbers(stage: Stage) -> None
     assert page.index(">backend</a></h3>") < page.index(">ai-engine</a></h3>")  # trouble first
 
 
+async def test_only_what_can_be_done_to_a_service_is_offered(stage: Stage) -> None:
+    async with client_of(stage) as client:
+        for path, offered in {
+            "/services/backend": {"scale", "deploy", "rollback", "pause"},
+            "/services/postgres": {"pause"},  # it has no list at the load balancer, so that nothing can take its place
+            "/services/backend/replicas/modporter-backend-1": {"restart", "drain"},
+            "/services/postgres/replicas/modporter-postgres-1": {"restart"},
+        }.items():
+            text = (await client.get(path)).text
+            assert set(re.findall(r'data-action="([a-z]+)"', text)) - {"resume"} == offered, path
+
+
 async def test_decisions_say_why_and_why_not_and_what_came_of_it(stage: Stage) -> None:
     async with client_of(stage) as client:
         page = (await client.get("/decisions")).text

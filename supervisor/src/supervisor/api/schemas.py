@@ -101,6 +101,7 @@ class ServiceStatus(Answer):
                 "state": "up",
                 "sentence": "3 of 3 replicas are ready; CPU 41 % of 70 %: nothing to do.",
                 "is_managed": True,
+                "is_balanced": True,
                 "desired": 3,
                 "running": 3,
                 "ready": 3,
@@ -119,6 +120,7 @@ class ServiceStatus(Answer):
     state: ServiceState
     sentence: str
     is_managed: bool = Field(description="there is a policy for it; otherwise it is shown and never touched")
+    is_balanced: bool = Field(default=False, description="behind the load balancer: can be drained and rolled out to")
     desired: int
     running: int
     ready: int

@@ -91,6 +91,7 @@ def _service(view: ServiceView, report: CycleReport, policy: ServicePolicy | Non
         state=service_state([replica.state for replica in replicas.values()], ready, policy),
         sentence=verdict.sentence if verdict else _plain_sentence(ready, len(shown), is_managed=is_managed),
         is_managed=is_managed,
+        is_balanced=policy is not None and policy.is_balanced,
         desired=verdict.desired if verdict else memory.desired if memory.desired is not None else running,
         running=running,
         ready=ready,
