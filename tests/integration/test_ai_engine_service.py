@@ -57,7 +57,10 @@ def queue_told(client: httpx.Client) -> dict[str, float]:
 
 def test_prometheus_is_told_how_much_waits(ai_engine_stores: Stores, client: httpx.Client) -> None:
     waiting, running = 'modporter_queue_depth{state="waiting"}', 'modporter_queue_depth{state="running"}'
-    conversions = [queue(ai_engine_stores, {"seconds": 6}, seconds_ago=ago) for ago in (90, 60, 60)]
+    orders: tuple[dict[str, int], ...] = ({"seconds": 6}, {}, {})
+    conversions = [
+        queue(ai_engine_stores, each, seconds_ago=ago) for each, ago in zip(orders, (90, 60, 60), strict=True)
+    ]
     later = queue(ai_engine_stores, {}, seconds_ago=500)
     ai_engine_stores.query(
         "UPDATE procrastinate_jobs SET scheduled_at = now() + interval '1 h' WHERE args->>'conversion_id' = %s",
