@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from common.browser_files import BrowserFilesMissingError
+from supervisor.api.dashboard.audit_page import entries_of
 from supervisor.api.dashboard.formats import ago, duration, percent, rate, size
 from supervisor.api.dashboard.static_files import load_static_files
 from supervisor.api.dashboard.uptime import percent_up, uptime_bars
@@ -20,6 +21,7 @@ from tests.fixtures.supervisor_page_data import (
     FakeArchive,
     Stage,
     build_stage,
+    call,
     client_of,
     stand_in_files,
     troubled_world,
@@ -320,6 +322,26 @@ async def test_the_audit_joins_operators_and_calls_and_groups_what_one_cause_did
     assert "<b>GET</b> /<wbr>v1.<wbr>41/<wbr>info" in text
     assert "this call is not on the list" in text
     assert "41,893 calls" in text
+
+
+def test_actions_that_are_carried_out_at_once_are_told_one_by_one() -> None:
+    first, second, resumed = "571-1 operator: start a-1", "571-2 operator: start a-2", "902-1 operator: start a-1"
+    made = [
+        call(1, 500, "create", first, subject="a-1"),
+        call(2, 300, "create", first, subject="a-1"),
+        call(3, 299, "create", second, subject="a-2"),
+        call(4, 298, "start", first, subject="a-1"),
+        call(5, 297, "start", second, subject="a-2", status=500),
+        call(6, 10, "start", resumed, subject="a-1"),
+    ]
+    entries = entries_of(made[::-1])
+    told = [(entry.title, [line.what for line in entry.lines], entry.verdict) for entry in entries]
+    assert told == [
+        ("start a-1", ["start"], "allowed"),
+        ("start a-2", ["create", "start"], "failed"),
+        ("start a-1", ["create", "start"], "allowed"),
+        ("start a-1", ["create"], "allowed"),  # long before: another one with the same words
+    ]
 
 
 async def test_the_audit_is_filtered_and_paged(stage: Stage) -> None:

@@ -404,6 +404,14 @@ def test_changes_and_refusals_are_in_the_book_with_their_cause(docker: FakeDocke
     assert [entry["id"] for entry in guard.audit(after=2)["entries"]] == [3]
 
 
+def test_a_successor_that_compose_has_not_renamed_yet_is_told_by_its_name_to_be(
+    docker: FakeDocker, fresh_guard: Guard
+) -> None:
+    docker.containers[WEB_1]["Name"] = "/0123456789ab_shop-web-1"
+    fresh_guard.ask("POST", f"/v1.41/containers/{WEB_1}/start")
+    assert fresh_guard.audit()["entries"][0]["subject"] == "shop-web-1"
+
+
 def test_the_book_of_another_guard_has_another_name(tmp_path: Path, docker: FakeDocker, fresh_guard: Guard) -> None:
     known = fresh_guard.audit()["book"]
     assert fresh_guard.audit()["book"] == known

@@ -27,6 +27,8 @@ PROTECTED_SERVICES = frozenset({"supervisor", "docker-guard"})
 MAX_REMEMBERED = 2000
 OK = 200
 
+# Compose makes a container's successor under the name with an id in front, and renames it when the old one is gone.
+_TEMPORARY = re.compile(r"^[0-9a-f]{12}_")
 _FULL_ID = re.compile(r"[0-9a-f]{64}")
 
 
@@ -35,7 +37,7 @@ class Container:
     """What does not change of a container of the project. `image`: the reference it was made from."""
 
     id: str
-    name: str  # at the time of the first look; nobody renames replicas
+    name: str  # at the time of the first look
     service: str
     config_hash: str
     image: str
@@ -117,7 +119,7 @@ class Project:
         labels: Mapping[str, str] = inspected["Config"].get("Labels") or {}
         container = Container(
             id=inspected["Id"],
-            name=inspected["Name"].removeprefix("/"),
+            name=_TEMPORARY.sub("", inspected["Name"].removeprefix("/")),
             service=labels.get(SERVICE_LABEL, ""),
             config_hash=labels.get(HASH_LABEL, ""),
             image=inspected["Config"]["Image"],

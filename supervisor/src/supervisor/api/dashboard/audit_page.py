@@ -1,6 +1,7 @@
 """The audit: what operators asked for, and what was asked of Docker, in one list by time, newest first.
 
-Calls that follow each other for the same cause are one entry, with its calls in the order in which they were made.
+Calls for the same cause are one entry, with its calls in the order in which they were made: an action takes several,
+and several actions are carried out at once.
 """
 
 from __future__ import annotations
@@ -8,7 +9,6 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
-from itertools import groupby
 from typing import Annotated
 from urllib.parse import urlencode
 
@@ -22,6 +22,7 @@ from supervisor.ports import AuditSource
 
 PAGE_SIZE = 50
 DOCKER_SAYS_NO = 400
+SAME_ACTION_SECONDS = 60.0  # between two calls of it
 SOURCES: tuple[tuple[AuditSource, str], ...] = (("", "All"), ("operators", "Operators"), ("docker", "Calls to Docker"))
 # Of an action: its id in the cycle's plan, the cause's word, and why. A reload may be for several, one after the other.
 _CAUSE = re.compile(r"(?P<id>\S+) (?P<word>[a-z_]+): (?P<why>.+)")
@@ -94,9 +95,17 @@ def _address(source: AuditSource, only_refused: bool) -> str:
 
 
 def entries_of(records: Iterable[AuditRecord]) -> list[AuditEntry]:
-    """Newest first, as the records are."""
-    groups = groupby(records, lambda record: (record.call is not None and record.detail) or record.id)
-    return [_entry(list(group)) for _, group in groups]
+    """Newest first, as the records are; an entry stands where its newest call does."""
+    groups: list[list[AuditRecord]] = []
+    by_cause: dict[str, list[AuditRecord]] = {}
+    for record in records:
+        group = by_cause.get(record.detail) if record.call is not None and record.detail else None
+        if group is None or (group[-1].at - record.at).total_seconds() > SAME_ACTION_SECONDS:
+            groups.append(group := [])
+            if record.call is not None:
+                by_cause[record.detail] = group
+        group.append(record)
+    return [_entry(group) for group in groups]
 
 
 def _entry(records: list[AuditRecord]) -> AuditEntry:
