@@ -138,6 +138,15 @@ def test_what_docker_forgets_with_the_restart_is_what_events_told() -> None:
     assert (replica.exit_code, replica.is_oom_killed) == (137, True)
 
 
+@pytest.mark.parametrize(("inspected", "told"), [(0, 137), (1, 1)])
+def test_a_container_that_was_listed_before_its_restart_and_inspected_after_it_keeps_its_exit_code(
+    inspected: int, told: int
+) -> None:
+    listed = entry("Restarting (137) 1 second ago", state="restarting")
+    replica = replica_of(listed, details(listed, ExitCode=inspected), Ending(exit_code=137))
+    assert replica.exit_code == told
+
+
 def test_a_shared_network_names_its_parent() -> None:
     shared = entry(HostConfig={"NetworkMode": "container:abc"}, NetworkSettings={"Networks": {}})
     assert replica_of(shared, None, None).network_parent == "abc"

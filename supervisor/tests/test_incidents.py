@@ -164,8 +164,12 @@ def test_a_crash_opens_an_incident_that_closes_after_a_minute_of_good_health() -
 @pytest.mark.parametrize(
     ("seen", "kind", "code"),
     [
-        ({"state": ContainerState.RESTARTING, "exit_code": 139}, Kind.CRASH, 139),
-        ({"state": ContainerState.RESTARTING, "exit_code": 137, "is_oom_killed": True}, Kind.OOM, 137),
+        ({"state": ContainerState.RESTARTING, "restart_count": 1, "exit_code": 139}, Kind.CRASH, 139),
+        (
+            {"state": ContainerState.RESTARTING, "restart_count": 1, "exit_code": 137, "is_oom_killed": True},
+            Kind.OOM,
+            137,
+        ),
         ({"state": ContainerState.EXITED, "exit_code": 1, "restart_policy": "no"}, Kind.CRASH, 1),
         ({"state": ContainerState.EXITED, "exit_code": 1, "restart_policy": "on-failure"}, Kind.CRASH, 1),
         ({"is_oom_killed": True}, Kind.OOM, None),  # the daemon tells of a child process as well
@@ -237,6 +241,8 @@ def test_a_crash_is_counted_once_whenever_it_is_seen() -> None:
         (restarting, 1, 1),
         (running, 1, 1),
         (running, 2, 2),  # it was restarted between two looks
+        (restarting, 2, 2),  # the list was read before the count, and is behind it
+        (running, 2, 2),
         (restarting, 3, 3),
         (running, 4, 4),  # restarted, crashed, and restarted
         (restarting, 5, 5),

@@ -83,7 +83,9 @@ def replica_of(entry: Entry, details: Details | None, ending: Ending | None) -> 
     is_running = state is ContainerState.RUNNING
     exit_code = None if details is None or is_running else details.exit_code
     is_oom_killed = details is not None and details.is_oom_killed
-    if ending is not None and is_running:  # Docker forgets both as it starts the container again
+    # Docker forgets both as it starts the container again, which may be between the list and the inspection.
+    is_forgotten = is_running or (state is ContainerState.RESTARTING and not exit_code)
+    if ending is not None and is_forgotten:
         exit_code, is_oom_killed = ending.exit_code, ending.is_oom_killed
     return ReplicaView(
         id=entry["Id"],

@@ -190,11 +190,11 @@ def _event(replica: ReplicaView, before: Seen) -> Trouble | None:
 
 def _crashed(replica: ReplicaView, before: Seen) -> bool:
     """Whether it ended by itself since the last look. The daemon counts a restart when the process ends, so that the
-    start itself, some time later, is no other one."""
+    start itself, some time later, is no other one; nor is a list that still calls it restarting, read before the count.
+    """
     if replica.state in _ENDED:
         return before.state not in _ENDED and _is_dead(replica)
-    is_new = replica.state is ContainerState.RESTARTING and before.state is not ContainerState.RESTARTING
-    return is_new or replica.restart_count > before.restart_count
+    return replica.restart_count > before.restart_count
 
 
 def _is_dead(replica: ReplicaView) -> bool:
