@@ -5,6 +5,7 @@ Everything is addressed by the Compose project that `make test` started; no othe
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shlex
@@ -115,6 +116,23 @@ class Stack:
         pid = self.pid(container)
         assert pid > 1, f"{container} has no process"  # 0 would be ourselves
         os.kill(pid, signal.SIGKILL)
+
+    def fill_memory(self, container: str) -> None:
+        """Take more memory inside a container than it may have. Its own process is the one that the kernel ends."""
+        Path(f"/proc/{self.pid(container)}/oom_score_adj").write_text("1000")
+        hog = "kept = []\nwhile True: kept.append(bytearray(16 << 20))"
+        # It ends with the container, so its own end is no failure.
+        command = ["docker", "exec", container, "/usr/bin/python3", "-c", hog]
+        subprocess.run(command, capture_output=True, check=False, timeout=60)
+
+    def cut_off(self, container: str, service: str) -> None:
+        """From now on the container's connections to a service are refused, until it starts again."""
+        found = json.loads(self.docker("inspect", *self.containers(service)))
+        networks = [network for each in found for network in each["NetworkSettings"]["Networks"].values()]
+        inside = ["nsenter", "--net", f"--target={self.pid(container)}"]
+        for address in (network["IPAddress"] for network in networks):
+            rule = ["-I", "OUTPUT", "-d", address, "-p", "tcp", "-j", "REJECT", "--reject-with", "tcp-reset"]
+            subprocess.run([*inside, "iptables", *rule], capture_output=True, check=True, timeout=20)
 
     @contextmanager
     def stopped(self, service: str) -> Iterator[None]:

@@ -102,12 +102,19 @@ class Supervisor:
         return next(r for r in self.service(service)["replicas"].values() if r["id"] == container[:12])
 
     def unhurt(self, service: str) -> str:
-        """The id of a ready replica that no open incident speaks of; waits for the end of one if need be."""
+        """The id of a ready replica that no open incident speaks of, nor would be handed on to; waits for one if need
+        be. (A newer replica inherits the incident of one that is gone.)"""
 
         def found() -> str | None:
             hurt = {incident["replica"] for incident in self.get(f"/api/incidents?service={service}&only_open=true")}
-            ready = [r for r in self.service(service)["replicas"].values() if r["state"] == "ready"]
-            return next((replica["id"] for replica in ready if replica["name"] not in hurt), None)
+            replicas = self.service(service)["replicas"]
+            gone = [int(name.rpartition("-")[2]) for name in hurt - replicas.keys() if name]
+            good = [
+                replica["id"]
+                for name, replica in replicas.items()
+                if replica["state"] == "ready" and name not in hurt and replica["number"] <= min(gone, default=10**9)
+            ]
+            return good[0] if good else None
 
         short = eventually(found, within_seconds=90)
         return next(container for container in self.stack.containers(service) if container.startswith(str(short)))

@@ -50,11 +50,3 @@ def test_without_the_ai_engine_uploads_wait_and_search_goes_by_words(
         lambda: visitor.get(f"/api/v1/conversions/{identifier}").json()["status"] == "completed", within_seconds=90
     )
     visitor.delete(f"/api/v1/conversions/{identifier}")
-
-
-def test_a_dead_pool_makes_the_backend_unready_and_it_recovers_by_itself(stack: Stack, visitor: httpx.Client) -> None:
-    with stack.stopped("pgbouncer"):
-        eventually(lambda: visitor.get("/health/ready").status_code == 503, within_seconds=20)
-        answer = visitor.get("/api/v1/conversions")
-        assert answer.status_code in (200, 503)  # without a session there is nothing to ask the database for
-    eventually(lambda: visitor.get("/health/ready").status_code == 200, within_seconds=30)

@@ -1,4 +1,4 @@
-"""The supervisor heals: what dies or hangs is taken out, replaced and put back, and nobody outside notices."""
+"""The supervisor heals: what dies, hangs or is ill is taken out, replaced and put back, and nobody outside notices."""
 
 from __future__ import annotations
 
@@ -6,7 +6,9 @@ import os
 import signal
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
+import httpx
 import pytest
 
 from tests.e2e.stack import Stack, eventually
@@ -15,25 +17,37 @@ from tests.load.open_loop import Load
 from tests.load.supervised import READS, supervised_traffic
 from tests.load.traffic import during
 
+HASTY = {"services": {"backend": {"heal": {"unhealthy_seconds": 2}}}}
+KILLED = 128 + signal.SIGKILL
+RATE = 30
+
 
 @pytest.fixture
 def load(stack: Stack, mod: Path) -> Iterator[Load]:
-    with supervised_traffic(stack, mod, rate=50) as traffic:
+    with supervised_traffic(stack, mod, rate=RATE) as traffic:
         yield traffic
 
 
-@pytest.fixture(autouse=True)
-def calm(supervisor: Supervisor) -> Iterator[None]:
-    """Every scenario begins and ends with three good backends."""
-    supervisor.settle("backend", 3)
+@pytest.fixture(scope="module", autouse=True)
+def afterwards(supervisor: Supervisor) -> Iterator[None]:
     yield
     supervisor.settle("backend", 3)
+
+
+@pytest.fixture(autouse=True)
+def calm(supervisor: Supervisor) -> None:
+    """Every scenario begins with three good backends."""
+    supervisor.settle("backend", 3)
+
+
+def texts(incident: dict[str, Any]) -> list[str]:
+    return [entry["text"] for entry in incident["timeline"]]
 
 
 def test_a_killed_backend_loses_no_read_and_comes_back_into_the_list(
     stack: Stack, supervisor: Supervisor, load: Load
 ) -> None:
-    victim = stack.containers("backend")[0]
+    victim = supervisor.unhurt("backend")
     report = during(load, lambda: stack.kill_9(victim))
     assert report.lost(*READS) == []
     supervisor.wait_until_calm("backend", 3)
@@ -43,7 +57,7 @@ def test_a_killed_backend_loses_no_read_and_comes_back_into_the_list(
 def test_a_hung_backend_is_replaced_before_it_is_stopped_and_loses_no_read(
     stack: Stack, supervisor: Supervisor, load: Load
 ) -> None:
-    victim = stack.containers("backend")[0]
+    victim, known = supervisor.unhurt("backend"), supervisor.incidents("backend")
 
     def hang() -> None:
         os.kill(stack.pid(victim), signal.SIGSTOP)
@@ -53,9 +67,20 @@ def test_a_hung_backend_is_replaced_before_it_is_stopped_and_loses_no_read(
     report = during(load, hang, at_most_seconds=180)
     assert report.lost(*READS) == []
     assert max(seconds for _, kind, seconds, _ in report.by_time if kind in READS) < 8
-    incident = supervisor.newest_incident("backend")
+    incident = supervisor.new_incident("backend", known)
     assert incident["kind"] == "hang"
-    assert incident["timeline"]
+    assert any("replacement is started" in text for text in texts(incident))
+
+
+def test_a_backend_whose_memory_is_full_is_back_at_once_and_the_incident_says_why(
+    stack: Stack, supervisor: Supervisor
+) -> None:
+    victim, known = supervisor.unhurt("backend"), supervisor.incidents("backend")
+    stack.fill_memory(victim)
+    incident = supervisor.new_incident("backend", known)
+    assert (incident["kind"], incident["is_oom_killed"], incident["exit_code"]) == ("oom", True, KILLED)
+    assert "memory was full" in incident["title"]
+    eventually(lambda: victim[:12] in supervisor.listed("backend"), within_seconds=60)
 
 
 def test_a_backend_that_a_person_stopped_stays_stopped(stack: Stack, supervisor: Supervisor) -> None:
@@ -69,11 +94,55 @@ def test_a_backend_that_a_person_stopped_stays_stopped(stack: Stack, supervisor:
         stack.docker("start", victim)
 
 
-def test_a_dependency_that_is_away_is_named_and_no_backend_is_restarted(stack: Stack, supervisor: Supervisor) -> None:
+def test_a_dependency_that_is_away_is_named_and_no_backend_is_restarted(
+    stack: Stack, supervisor: Supervisor, visitor: httpx.Client
+) -> None:
     before = {c: stack.docker("inspect", "-f", "{{.State.StartedAt}}", c) for c in stack.containers("backend")}
     with stack.stopped("pgbouncer"):
+        eventually(lambda: visitor.get("/health/ready").status_code == 503, within_seconds=20)
+        answer = visitor.get("/api/v1/conversions")
+        assert answer.status_code in (200, 503)  # without a session there is nothing to ask the database for
         eventually(lambda: supervisor.service("backend")["ready"] == 0, within_seconds=60)
         eventually(lambda: "pgbouncer" in " ".join(supervisor.sentences("backend")), within_seconds=30)
+    eventually(lambda: visitor.get("/health/ready").status_code == 200, within_seconds=30)
     supervisor.wait_until_calm("backend", 3)
     after = {c: stack.docker("inspect", "-f", "{{.State.StartedAt}}", c) for c in stack.containers("backend")}
     assert before == after
+
+
+def test_a_crash_loop_ends_in_quarantine_with_a_replacement_and_one_incident(
+    stack: Stack, supervisor: Supervisor
+) -> None:
+    victim, known = supervisor.unhurt("backend"), supervisor.incidents("backend")
+
+    def is_quarantined() -> bool:
+        if pid := stack.pid(victim):
+            os.kill(pid, signal.SIGKILL)
+        return bool(supervisor.replica("backend", victim)["state"] == "quarantined")
+
+    eventually(is_quarantined, within_seconds=60, every_seconds=0.5)
+    eventually(lambda: supervisor.service("backend")["ready"] == 3)
+    assert stack.docker("inspect", "-f", "{{.State.Status}}", victim) == "exited"
+    incident = supervisor.new_incident("backend", known)
+    assert incident["kind"] == "flapping"
+    assert incident["closed_at"] is None
+    assert supervisor.post("/api/services/backend/resume").is_success  # ends the quarantine
+
+
+def test_a_backend_that_is_ill_while_it_lives_is_drained_and_restarted(stack: Stack, supervisor: Supervisor) -> None:
+    victim, known = supervisor.unhurt("backend"), supervisor.incidents("backend")
+    begun = stack.docker("inspect", "-f", "{{.State.StartedAt}}", victim)
+    with supervisor.policies(HASTY):
+        stack.cut_off(victim, "pgbouncer")  # it lives, and says on /health/ready that it cannot work
+        incident = supervisor.new_incident("backend", known)
+        assert victim[:12] not in supervisor.listed("backend")
+        eventually(lambda: stack.docker("inspect", "-f", "{{.State.StartedAt}}", victim) != begun, within_seconds=60)
+        eventually(lambda: victim[:12] in supervisor.listed("backend"), within_seconds=60)
+    incident = supervisor.incidents("backend")[incident["id"]]
+    assert incident["kind"] == "unhealthy"
+    told = " ".join(texts(incident))
+    steps = ("It is asked to stop.", "It is started again.", "It gets requests again.")
+    found = [told.find(step) for step in steps]
+    assert -1 not in found, told
+    assert found == sorted(found), told
+    assert "It is killed" not in told

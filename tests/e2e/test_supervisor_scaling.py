@@ -1,4 +1,4 @@
-"""The supervisor scales: by load, by an operator, by a person with Compose; Compose then finds nothing to do."""
+"""The supervisor scales: by load, and by an operator. Afterwards Compose finds nothing to do."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.stack import Stack, eventually
+from tests.e2e.stack import Stack
 from tests.e2e.supervisor import Supervisor
 from tests.load.supervised import READS, supervised_traffic
 from tests.load.traffic import during
@@ -15,7 +15,7 @@ from tests.load.traffic import during
 QUICK = {"stabilisation_seconds": 10, "down_period_seconds": 4, "manual_hold_seconds": 5}
 
 
-@pytest.fixture(autouse=True)
+@pytest.fixture(scope="module", autouse=True)
 def calm(supervisor: Supervisor) -> Iterator[None]:
     supervisor.settle("backend", 3)
     yield
@@ -38,32 +38,21 @@ def test_load_makes_the_backend_grow_and_its_end_makes_it_shrink(
     assert stack.dry_run_changes() == []
 
 
-def test_an_operator_s_number_is_kept_for_a_while(supervisor: Supervisor) -> None:
-    answer = supervisor.post("/api/services/backend/scale", replicas=4, hold_seconds=60)
-    assert answer.status_code == 202, answer.text
-    supervisor.wait_until_calm("backend", 4)
+def test_an_operator_s_number_is_kept_for_a_while_and_compose_finds_nothing_to_do(
+    stack: Stack, supervisor: Supervisor
+) -> None:
+    for replicas in (5, 3):
+        answer = supervisor.post("/api/services/backend/scale", replicas=replicas, hold_seconds=900)
+        assert answer.status_code == 202, answer.text
+        supervisor.wait_until_calm("backend", replicas)
+        assert stack.dry_run_changes() == []
+        assert len(stack.containers("backend")) == replicas
 
 
 @pytest.mark.parametrize("replicas", [-1, 10_000, "abc", 1.5, None])
 def test_numbers_that_cannot_be_are_refused_with_the_limits(supervisor: Supervisor, replicas: object) -> None:
+    before = supervisor.service("backend")["desired"]
     answer = supervisor.post("/api/services/backend/scale", replicas=replicas)
     assert 400 <= answer.status_code < 500
     assert answer.headers["content-type"] == "application/problem+json"
-    assert supervisor.service("backend")["desired"] == 3
-
-
-def test_a_person_s_scale_is_taken_as_a_wish(stack: Stack, supervisor: Supervisor) -> None:
-    stack.scale(backend=5)
-    supervisor.wait_until_calm("backend", 5)
-    eventually(lambda: any("person" in line for line in supervisor.sentences("backend")), within_seconds=20)
-    stack.scale(backend=3)
-    supervisor.wait_until_calm("backend", 3)
-
-
-def test_after_any_history_compose_finds_nothing_to_do(stack: Stack, supervisor: Supervisor) -> None:
-    supervisor.post("/api/services/backend/scale", replicas=5, hold_seconds=60)
-    supervisor.wait_until_calm("backend", 5)
-    supervisor.post("/api/services/backend/scale", replicas=3, hold_seconds=60)
-    supervisor.wait_until_calm("backend", 3)
-    assert stack.dry_run_changes() == []
-    assert len(stack.containers("backend")) == 3
+    assert supervisor.service("backend")["desired"] == before
