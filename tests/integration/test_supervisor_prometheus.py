@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -134,12 +134,11 @@ def remove_leftovers(client: docker.DockerClient) -> None:
 
 
 @pytest.fixture
-async def source(watch: Watch) -> AsyncIterator[PrometheusSource]:
+async def source(watch: Watch) -> PrometheusSource:
     watch.tell(PAGE)
     source = PrometheusSource(watch.url, lambda: 77.0)
     await eventually(lambda: has_value(source, "queue", 7))
-    yield source
-    await source.close()
+    return source
 
 
 async def has_value(source: PrometheusSource, promql: str, value: float | None) -> bool:
