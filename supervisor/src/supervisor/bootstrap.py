@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 import structlog
 import uvicorn
+import uvloop
 import yaml
 from prometheus_client import CollectorRegistry
 
@@ -175,6 +176,7 @@ async def _serve(settings: SupervisorSettings) -> None:
         host=HOST,
         port=settings.port,
         log_config=None,
+        ws="none",  # the page's news come as server-sent events
         access_log=False,
         server_header=False,
         proxy_headers=True,
@@ -198,7 +200,7 @@ async def _serve(settings: SupervisorSettings) -> None:
 
 def run(settings: SupervisorSettings) -> None:
     """Blocks until SIGTERM or SIGINT; the cycle in hand is finished first."""
-    asyncio.run(_serve(settings))
+    uvloop.run(_serve(settings))
 
 
 def plan_once(settings: SupervisorSettings) -> CycleReport:

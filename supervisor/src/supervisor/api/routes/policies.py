@@ -16,7 +16,6 @@ from supervisor.api.context import ApiContext, Changer, Context, Reader
 from supervisor.api.series import SERIES_NAMES
 from supervisor.domain.policy import Policies
 from supervisor.policies import Layer, PolicyError, build, overridden_by_labels
-from supervisor.replay.preview import preview
 
 router = APIRouter(prefix="/api/policies", tags=["policies"])
 changing = APIRouter(prefix="/api/policies", tags=["policies"], route_class=AuditedRoute)
@@ -64,6 +63,8 @@ def policy_problem(error: PolicyError) -> Problem:
 async def try_out(context: Context, _operator: Changer, body: schemas.PreviewRequest) -> schemas.PreviewAnswer:
     """Replays what the history recorded of the service under the policy in force and under the changed one. Changes
     nothing."""
+    from supervisor.replay.preview import preview  # rarely wanted, and 1 MB
+
     context.service(body.service)
     try:
         proposed = proposed_policies(context, body.changes)
