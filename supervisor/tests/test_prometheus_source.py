@@ -1,4 +1,4 @@
-"""How Prometheus is asked, over real sockets; what its answers mean is tested against a real one (tests/integration)."""
+"""How Prometheus is asked, over real sockets. What its answers mean is tested against a real one."""
 
 from __future__ import annotations
 
