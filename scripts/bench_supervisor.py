@@ -3,7 +3,7 @@ tests/load/supervisor_bench.py on it, takes it down.
 
 ONLY=kill,hang measures some of it, PEERS= leaves out the comparison with Compose alone and with Docker Swarm,
 PEERS_ONLY=1 measures nothing else, LONG=1 lets the crash loop last as long as its target says, SEED=7 sets the chance,
-KEEP=1 keeps the stack. It needs root: it kills past Docker.
+RATE=100 the requests a second, KEEP=1 keeps the stack. It needs root: it kills past Docker.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ def main() -> int:
     with test.torn_down(run, []):
         run.prepare(BENCH)
         command = [str(venv.PYTHON), "-m", "tests.load.supervisor_bench"]
-        for name in ("ONLY", "PEERS", "SEED"):
+        for name in ("ONLY", "PEERS", "RATE", "SEED"):
             if name in os.environ:
                 command.append(f"--{name.lower()}={os.environ[name]}")
         command += [f"--{name}" for name in ("long", "peers-only") if os.environ.get(_variable(name)) == "1"]

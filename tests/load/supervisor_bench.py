@@ -6,6 +6,7 @@ make bench-supervisor ONLY=kill,hang         some of it
 make bench-supervisor PEERS=                 only the supervisor; PEERS=swarm or PEERS=restart-always for one of them
 make bench-supervisor PEERS_ONLY=1           only the others
 make bench-supervisor LONG=1 SEED=7          the crash loop for 10 min; another chance
+make bench-supervisor RATE=100               requests a second; 50 is what two cores carry beside the one who sends them
 
 The table and the numbers behind it are kept in artifacts/bench-supervisor.json, and what is measured later joins what
 is there: remove the file to begin anew.
@@ -104,6 +105,7 @@ def main() -> int:
     parser.add_argument("--peers", default=",".join(PEERS), help=f"some of: {', '.join(PEERS)}")
     parser.add_argument("--peers-only", action="store_true", help="not the supervisor")
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--rate", type=float, default=50.0, help="requests a second; twice as many when scaling down")
     parser.add_argument("--long", action="store_true", help="the crash loop for 10 min instead of 3")
     options = parser.parse_args()
     wanted = _chosen(parser, options.only, NAMES) or list(NAMES)
@@ -116,7 +118,7 @@ def main() -> int:
     print(f"seed {options.seed}", flush=True)
     with tempfile.TemporaryDirectory(prefix="bench-") as work:
         mod = build_sample_mod(Path(work) / "small.jar")
-        site = Site(stack, Supervisor(stack), Path(work), mod, seed=options.seed, is_long=options.long)
+        site = Site(stack, Supervisor(stack), Path(work), mod, options.seed, options.long, options.rate)
         bench = Bench(site)
         try:
             if not options.peers_only:

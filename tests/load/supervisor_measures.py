@@ -22,7 +22,6 @@ BOOT_SECONDS = 0.5  # no backend is ready so soon after it was killed
 BACK_SECONDS = 60.0  # how long we wait for the capacity
 HANG_SECONDS = 60.0  # how long a hang is watched where nobody does anything about it
 POSTS = ("POST", "slow POST")
-SCALE_RATE = 200.0
 
 
 def kill(site: Site, keeper: Keeper) -> list[Finding]:
@@ -120,10 +119,11 @@ def _continue(pid: int) -> None:
 
 
 def scale(site: Site, keeper: Keeper) -> list[Finding]:
-    """From five backends to three, at 200 requests a second."""
+    """From five backends to three, at twice the rate of the others."""
+    rate = 2 * site.rate
     keeper.scale(5)
-    run = under_load(site, lambda: keeper.scale(REPLICAS), rate=SCALE_RATE, at_most_seconds=180)
-    name = f"5 to 3 at {SCALE_RATE:.0f} requests/s"
+    run = under_load(site, lambda: keeper.scale(REPLICAS), rate=rate, at_most_seconds=180)
+    name = f"5 to 3 at {rate:.0f} requests/s"
     took = f"{run.ended - run.began:.1f} s, slowest GET {run.slowest_read():.2f} s"
     return [*_lost(name, run, "0"), Finding(f"{name}: took", took)]
 

@@ -38,6 +38,7 @@ class Site:
     mod: Path
     seed: int = 1
     is_long: bool = False
+    rate: float = 50.0  # requests a second
 
 
 @dataclass(frozen=True)
@@ -129,8 +130,12 @@ def _quantile(values: list[float], share: float = 0.95) -> float:
     return ordered[min(len(ordered) - 1, int(share * len(ordered)))] if ordered else 0.0
 
 
-def under_load(site: Site, action: Callable[[], None], *, rate: float = 100.0, at_most_seconds: float = 120.0) -> Run:
-    """Do `action` (in a thread) while the load runs; it is given a lead and a tail. Ends by itself."""
+def under_load(
+    site: Site, action: Callable[[], None], *, rate: float | None = None, at_most_seconds: float = 120.0
+) -> Run:
+    """Do `action` (in a thread) while the load runs, at the site's rate or another one; it is given a lead and a tail.
+    Ends by itself."""
+    rate = rate or site.rate
     with (
         endless_conversion(site) as (conversion_id, session),
         supervised_traffic(site.stack, site.mod, rate=rate) as load,
