@@ -28,22 +28,21 @@ TARGET_SIZE = 100
 WARM_SECONDS, MEASURED_SECONDS = 30.0, 60.0
 PORT = 8090
 
-POLICIES = """
-services:
-  web:
-    scale: {{enabled: true, min: {size}, max: {size}, metrics: {{cpu: {{target: 0.6}}}}}}
-"""
+LARGEST_SERVICE = 100  # a policy's max is no more
+POLICY = "  {service}: {{scale: {{enabled: true, min: {size}, max: {size}, metrics: {{cpu: {{target: 0.6}}}}}}}}\n"
 COMPOSE = """
 name: {project}
+x-sleeper: &sleeper
+  image: {image}
+  pull_policy: never
+  entrypoint: [sleep, infinity]
+  stop_signal: SIGKILL
+  restart: unless-stopped
+  mem_limit: 32m
+  networks: [web]
 services:
-  web:
-    image: {image}
-    pull_policy: never
-    entrypoint: [sleep, infinity]
-    stop_signal: SIGKILL
-    restart: unless-stopped
-    mem_limit: 32m
-    networks: [web]
+  web: *sleeper
+  more: *sleeper
 networks: {{web: {{}}}}
 """
 
@@ -106,12 +105,14 @@ class _Sleepers:
             self._compose("down", "--timeout", "1", "--remove-orphans")
 
     def be(self, size: int) -> None:
-        self._compose("up", "--detach", f"--scale=web={size}")
+        sizes = {"web": 0, "more": 0, **_services(size)}
+        self._compose("up", "--detach", *(f"--scale={service}={count}" for service, count in sizes.items()))
 
     @contextmanager
     def supervised(self, size: int) -> Iterator[None]:
         policies = self._folder / "policies.yml"
-        policies.write_text(POLICIES.format(size=size))
+        lines = (POLICY.format(service=service, size=count) for service, count in _services(size).items())
+        policies.write_text("services:\n" + "".join(lines))
         policies.chmod(0o644)
         try:
             self._start_guard()
@@ -127,8 +128,9 @@ class _Sleepers:
 
     def measured(self, size: int) -> tuple[Used, Used, float]:
         """Supervisor, docker-guard, and the mean seconds of a cycle."""
-        web = self._get("/api/services/web").raise_for_status().json()
-        assert web["ready"] == web["desired"] == size, f"the supervisor does not see what runs: {web['sentence']}"
+        for service, count in _services(size).items():
+            told = self._get(f"/api/services/{service}").raise_for_status().json()
+            assert told["ready"] == told["desired"] == count, f"it does not see what runs: {told['sentence']}"
         pids = {name: self._stack.pid(name) for name in (self._supervisor, self._guard)}
         before = self._cycles()
         used = _used_by(pids, MEASURED_SECONDS)
@@ -178,6 +180,12 @@ class _Sleepers:
             command, capture_output=True, text=True, timeout=600, env=environment, cwd=self._folder, check=False
         )
         assert done.returncode == 0, done.stderr[-2000:]
+
+
+def _services(size: int) -> dict[str, int]:
+    """How many of which service make so many containers."""
+    sizes = {"web": min(size, LARGEST_SERVICE), "more": size - LARGEST_SERVICE}
+    return {service: count for service, count in sizes.items() if count > 0}
 
 
 def _used_by(pids: dict[str, int], seconds: float) -> dict[str, Used]:
