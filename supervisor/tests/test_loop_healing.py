@@ -7,6 +7,7 @@ from datetime import timedelta
 
 import pytest
 
+from supervisor.domain.command import Resume
 from supervisor.domain.health import Verdict
 from supervisor.domain.policy import HealPolicy, ServicePolicy
 from supervisor.domain.snapshot import ContainerState
@@ -126,6 +127,26 @@ async def test_healing_takes_one_at_a_time() -> None:
         departures = report.memory.of("backend").departures.values()
         most = max(most, sum(d.cause.value in ("unhealthy", "never_ready") for d in departures))
     assert most == 1
+
+
+async def test_a_dependency_that_is_ill_during_a_half_open_trial_does_not_count_against_it() -> None:
+    stage = Stage()
+    stage.serve("postgres", 1, ServicePolicy(service="postgres"))
+    stage.serve("backend", 3, depends_on=("postgres",), needs=("postgres",))
+    await stage.run(30)
+    looping = stage.replica("backend", 3)
+    stage.world.use(looping, crash_after_seconds=0.5)
+    await stage.run(30)
+    assert looping.state is ContainerState.EXITED
+    stage.world.use(looping, crash_after_seconds=None)
+    await stage.command(Resume(id="r", service="backend", by="page"))
+    assert await stage.run(30, until=lambda: stage.memory("backend").replicas[looping.id].ready_since is not None)
+    stage.runtime.calls.clear()
+    stage.replica("postgres", 1).is_unready = True
+    await stage.run(10)
+    assert "3 of 3 fail together" in stage.sentence("backend")
+    assert stage.memory("backend").replicas[looping.id].quarantines == 1, "it was put in quarantine again"
+    assert not [name for _, name, _ in stage.runtime.calls if "backend-3" in name]
 
 
 async def test_when_all_replicas_fail_together_the_dependency_is_named_and_nothing_is_restarted() -> None:

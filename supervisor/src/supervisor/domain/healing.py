@@ -59,10 +59,11 @@ def healed(scene: Scene, *, is_rollout: bool = False) -> Healing:
     scene = _released(scene)
     rollout = scene.memory.rollout
     spared = {r.id for r in scene.staying if is_rollout and rollout is not None and r.image_id == rollout.image_id}
+    is_together = dependency_trouble(scene) is not None
     for replica in scene.staying:
         if replica.id in spared:
             continue
-        scene, flapping = _quarantined(scene, replica)
+        scene, flapping = _quarantined(scene, replica, is_together=is_together)
         reasons += flapping
     trouble = dependency_trouble(scene)
     if trouble is not None:
@@ -99,13 +100,16 @@ def _under_way(scene: Scene) -> tuple[str, ...]:
     return tuple(names)
 
 
-def _quarantined(scene: Scene, replica: ReplicaView) -> tuple[Scene, list[Reason]]:
-    """Stop a replica that is restarted again and again; also one whose half-open trial fails."""
+def _quarantined(scene: Scene, replica: ReplicaView, *, is_together: bool) -> tuple[Scene, list[Reason]]:
+    """Stop a replica that is restarted again and again; also one whose half-open trial fails, unless most replicas fail
+    together and all that it does is the same."""
     known, heal = scene.memory.replicas[replica.id], scene.policy.heal
     verdict = scene.healths[replica.id].verdict
     if verdict not in _FLAPPING_WHILE:
         return scene, []
     is_trial = known.quarantined_until is not None
+    if is_trial and is_together and verdict in BAD:
+        return scene, []
     if is_trial:
         is_flapping = verdict is not Verdict.STARTING or len(known.restart_times) > 1
         why = "failed again after its quarantine"
