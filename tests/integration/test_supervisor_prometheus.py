@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import time
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -134,11 +134,12 @@ def remove_leftovers(client: docker.DockerClient) -> None:
 
 
 @pytest.fixture
-async def source(watch: Watch) -> PrometheusSource:
+async def source(watch: Watch) -> AsyncIterator[PrometheusSource]:
     watch.tell(PAGE)
     source = PrometheusSource(watch.url, lambda: 77.0)
     await eventually(lambda: has_value(source, "queue", 7))
-    return source
+    yield source
+    await source.close()
 
 
 async def has_value(source: PrometheusSource, promql: str, value: float | None) -> bool:

@@ -75,6 +75,7 @@ class World:
         """Write what waits, and let go of everything."""
         self.access_log.close()
         await self.history.close()
+        await self.prometheus.close()
         self.runtime.close()
 
 

@@ -1,12 +1,17 @@
-"""Asks replicas how they are: /health/ready, and /health/load for what they have in hand. Called by loop/observe.py."""
+"""Asks replicas how they are: /health/ready, and /health/load for what they have in hand. Called by loop/observe.py.
+
+Raw sockets rather than a client library: a hundred replicas are asked every two seconds, each time on a connection of
+its own, so that the accepting of connections is probed too, and the answers are a line long.
+"""
 
 from __future__ import annotations
 
+import asyncio
 import json
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 
-from supervisor.adapters.plain_http import Answer, OddAnswerError, Place, ask
 from supervisor.domain.snapshot import LoadView
 from supervisor.ports import ProbeAnswer
 
@@ -15,6 +20,16 @@ LOAD_SECONDS = 1.0
 LONGEST_ANSWER_BYTES = 64 * 1024
 SHOWN_CHARACTERS = 200
 LARGEST_COUNT = 1_000_000  # of connections, requests or jobs: whoever has more in hand is not telling the truth
+
+
+@dataclass(frozen=True, slots=True)
+class _Answer:
+    status: int
+    body: bytes
+
+
+class _OddAnswerError(Exception):
+    """What came is not HTTP, or too long, or broke off."""
 
 
 class HttpProbe:
@@ -38,7 +53,7 @@ class HttpProbe:
             detail = "the connection was refused"
         except OSError as error:
             detail = f"no connection: {error.strerror or error}"
-        except OddAnswerError as error:
+        except _OddAnswerError as error:
             detail = str(error)
         latency = time.perf_counter() - began
         return ProbeAnswer(
@@ -63,7 +78,7 @@ class HttpProbe:
         except (
             OSError,
             TimeoutError,
-            OddAnswerError,
+            _OddAnswerError,
             ValueError,
             LookupError,
             TypeError,
@@ -89,12 +104,42 @@ def _is_draining(body: bytes) -> bool:
         return False
 
 
-async def _get(address: str, path: str, timeout_seconds: float) -> Answer:
-    """Raises TimeoutError, OSError, OddAnswerError."""
+async def _get(address: str, path: str, timeout_seconds: float) -> _Answer:
+    """GET on a new connection. Raises TimeoutError, OSError, _OddAnswerError."""
     host, _, port = address.rpartition(":")
-    request = f"GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n".encode()
-    place = Place(host, int(port))
-    return await ask(place, request, timeout_seconds=timeout_seconds, limit_bytes=LONGEST_ANSWER_BYTES)
+    writer = None
+    try:
+        async with asyncio.timeout(timeout_seconds):
+            reader, writer = await asyncio.open_connection(host, int(port), limit=LONGEST_ANSWER_BYTES)
+            writer.write(f"GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n".encode())
+            return await _read(reader)
+    finally:
+        if writer:
+            writer.transport.abort()  # nothing more is wanted, and nobody waits for a hung one to say goodbye
+
+
+async def _read(reader: asyncio.StreamReader) -> _Answer:
+    try:
+        head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1")
+        version, status, *_ = head.split(maxsplit=2)
+        if not version.startswith("HTTP/1."):
+            raise _OddAnswerError("the answer is not HTTP")
+        return _Answer(int(status), await _body(reader, head))
+    except asyncio.IncompleteReadError as error:
+        raise _OddAnswerError("the connection broke off before the answer was there") from error
+    except (asyncio.LimitOverrunError, ValueError) as error:
+        raise _OddAnswerError("the answer is not HTTP") from error
+
+
+async def _body(reader: asyncio.StreamReader, head: str) -> bytes:
+    """As long as Content-Length says, else to the end of the connection; at most LONGEST_ANSWER_BYTES."""
+    for line in head.lower().split("\r\n"):
+        if line.startswith("content-length:"):
+            return await reader.readexactly(min(int(line.partition(":")[2]), LONGEST_ANSWER_BYTES))
+    parts = bytearray()
+    while len(parts) < LONGEST_ANSWER_BYTES and (part := await reader.read(LONGEST_ANSWER_BYTES)):
+        parts += part
+    return bytes(parts)
 
 
 def _shown(body: bytes) -> str:

@@ -7,15 +7,14 @@ each query asks it to look back no further than LOOKBACK_SECONDS, so that what i
 
 from __future__ import annotations
 
-import json
+import asyncio
 import math
-from base64 import b64encode
 from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Any
-from urllib.parse import unquote, urlencode, urlsplit
 
-from supervisor.adapters.plain_http import Answer, OddAnswerError, Place, ask
+import httpx
+
 from supervisor.domain.snapshot import AlertView, MetricReading
 from supervisor.ports import Refused, Series, Unavailable
 
@@ -23,19 +22,18 @@ TIMEOUT_SECONDS = 2.0
 RANGE_TIMEOUT_SECONDS = 20.0
 # Three scrapes (prometheus/prometheus.yml).
 LOOKBACK_SECONDS = 15
-LONGEST_ANSWER_BYTES = 32 * 1024 * 1024
 SHOWN_CHARACTERS = 200
 
 
 class PrometheusSource:
-    """Implements ports.MetricsSource."""
+    """Implements ports.MetricsSource. `close` it in the end."""
 
     def __init__(self, url: str, clock: Callable[[], float]) -> None:
-        """`url` may hold a user and password, and a path before Prometheus' own. Raises ValueError for none."""
         self._clock = clock
-        self._url = urlsplit(url)
-        is_tls = self._url.scheme == "https"
-        self._place = Place(self._url.hostname or "", self._url.port or (443 if is_tls else 80), is_tls)
+        self._client = httpx.AsyncClient(base_url=url, timeout=TIMEOUT_SECONDS, trust_env=False)
+
+    async def close(self) -> None:
+        await self._client.aclose()
 
     async def query(self, promql: str) -> MetricReading:
         """One number now. Never raises: what went wrong is the reading's problem."""
@@ -79,38 +77,25 @@ class PrometheusSource:
         self, what: str, form: Mapping[str, str] | None = None, timeout_seconds: float = TIMEOUT_SECONDS
     ) -> dict[str, Any]:
         """The `data` of an answer. Raises Unavailable; Refused for a query that Prometheus does not take."""
+        method = "POST" if form else "GET"
         try:
-            answer = await self._exchange(what, urlencode(form).encode() if form else b"", timeout_seconds)
-            body = json.loads(answer.body)
-            if answer.status in (400, 422) and body.get("errorType") in ("bad_data", "execution"):
+            async with asyncio.timeout(timeout_seconds + 0.5):  # httpx counts from byte to byte
+                answer = await self._client.request(
+                    method, f"/api/v1/{what}", data=dict(form or {}) or None, timeout=timeout_seconds
+                )
+            body = answer.json()
+            if answer.status_code in (400, 422) and body.get("errorType") in ("bad_data", "execution"):
                 raise Refused(f"Prometheus does not take the query: {_shown(body.get('error'))}")
-            if answer.status != 200 or body["status"] != "success" or not isinstance(body["data"], dict):
-                raise Unavailable(f"Prometheus answers {answer.status}: {_shown(body.get('error'))}")
-        except TimeoutError as error:
+            if answer.status_code != 200 or body["status"] != "success" or not isinstance(body["data"], dict):
+                raise Unavailable(f"Prometheus answers {answer.status_code}: {_shown(body.get('error'))}")
+        except (httpx.TimeoutException, TimeoutError) as error:
             raise Unavailable(f"Prometheus did not answer within {timeout_seconds:g} s.") from error
-        except (OSError, OddAnswerError) as error:
+        except httpx.HTTPError as error:
             raise Unavailable(f"Prometheus cannot be reached: {_shown(error) or type(error).__name__}") from error
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
             raise Unavailable("Prometheus' answer is not understood.") from error
         data: dict[str, Any] = body["data"]
         return data
-
-    async def _exchange(self, what: str, form: bytes, timeout_seconds: float) -> Answer:
-        url = self._url
-        headers = [
-            f"{'POST' if form else 'GET'} {url.path.rstrip('/')}/api/v1/{what} HTTP/1.1",
-            f"Host: {url.netloc.rpartition('@')[2]}",
-            "Connection: close",
-            "Accept: application/json",
-            "Accept-Encoding: identity",
-        ]
-        if url.username is not None:
-            account = f"{unquote(url.username)}:{unquote(url.password or '')}"
-            headers.append(f"Authorization: Basic {b64encode(account.encode()).decode()}")
-        if form:
-            headers += ["Content-Type: application/x-www-form-urlencoded", f"Content-Length: {len(form)}"]
-        request = "\r\n".join([*headers, "", ""]).encode() + form
-        return await ask(self._place, request, timeout_seconds=timeout_seconds, limit_bytes=LONGEST_ANSWER_BYTES)
 
 
 class _NoValueError(Exception):

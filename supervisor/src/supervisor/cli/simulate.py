@@ -144,7 +144,10 @@ async def _from_prometheus(
     now = datetime.now(UTC)
     step = max(cycle_seconds, (now - since).total_seconds() / _POINTS_WANTED)
     source = PrometheusSource(url, time.monotonic)
-    return {name: await source.query_range(query, since, now, step) for name, query in queries.items()}
+    try:
+        return {name: await source.query_range(query, since, now, step) for name, query in queries.items()}
+    finally:
+        await source.close()
 
 
 def _as_text(result: Replay, policy: ServicePolicy, took: float, *, has_plot: bool) -> str:
