@@ -1,22 +1,21 @@
-"""Docker's calls from an event loop: in threads, with the cause in a header, and errors in words of the ports.
+"""Calls of the Docker SDK from an event loop: in threads, with the cause in a header, and errors in words of the ports.
 
-Used by docker_runtime and docker_start. A call blocks, so each runs in one of a few threads. Reads and writes have
-threads of their own: a container on which the daemon hangs must not keep the list from being read.
+Used by docker_runtime and docker_events. The SDK blocks, so each call runs in one of a few threads. Reads and writes
+have threads of their own: a container on which the daemon hangs must not keep the list from being read.
 """
 
 from __future__ import annotations
 
 import asyncio
-import http
-import json
-import struct
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
-from urllib.parse import quote, urlencode
 
-from supervisor.adapters.docker_http import BROKEN, DockerError, DockerHttp, DockerNotFound
+import docker  # type: ignore[import-untyped]
+import requests
+from docker.errors import APIError, DockerException  # type: ignore[import-untyped]
+
 from supervisor.ports import Refused, Unavailable
 
 # The newest that Engine 20.10 speaks, and still spoken by the newest engines.
@@ -37,94 +36,33 @@ class Missing(Refused):
     """404: the container, image or network is gone."""
 
 
-class DockerClient:
-    """The calls that the supervisor makes, by any number of threads. What they give is Docker's own JSON; they raise
-    DockerError and what is in docker_http.BROKEN. A change carries the cause that its thread named last."""
+class DockerClient(docker.APIClient):  # type: ignore[misc]
+    """The SDK's low-level client that adds the cause of the running thread to what it sends."""
 
     def __init__(self, socket: str, timeout_seconds: float) -> None:
-        self._http = DockerHttp(socket, timeout_seconds)
         self._cause = threading.local()
+        super().__init__(
+            base_url=f"unix://{socket}",
+            version=API_VERSION,
+            timeout=timeout_seconds,
+            max_pool_size=READ_THREADS + WRITE_THREADS,
+        )
+        # A Unix socket has no proxy and no netrc; looking for them is a third of the cost of a call.
+        self.trust_env = False
+
+    def guard_audit(self, after: int) -> Any:
+        """docker-guard's own route, beside Docker's. Raises APIError as the SDK's calls do."""
+        return self._result(self._get(f"{self.base_url}/guard/audit", params={"after": after}), json=True)
 
     def caused_by(self, cause: str) -> None:
         self._cause.text = sanitised(cause)
 
-    def containers(self, filters: Mapping[str, Sequence[str]], *, with_stopped: bool) -> list[dict[str, Any]]:
-        found: list[dict[str, Any]] = self._get(
-            "/containers/json", all=int(with_stopped), filters=json.dumps(filters, separators=(",", ":"))
-        )
-        return found
-
-    def inspect_container(self, container: str) -> dict[str, Any]:
-        found: dict[str, Any] = self._get(f"/containers/{_name(container)}/json")
-        return found
-
-    def inspect_image(self, reference: str) -> dict[str, Any]:
-        found: dict[str, Any] = self._get(f"/images/{quote(reference, safe='/:')}/json")
-        return found
-
-    def logs(self, container: str, *, tail: int) -> bytes:
-        """The last lines of both outputs."""
-        raw = self._http.get(_path(f"/containers/{_name(container)}/logs", {"stdout": 1, "stderr": 1, "tail": tail}))
-        has_terminal = self.inspect_container(container)["Config"].get("Tty")
-        return raw if has_terminal else unframed(raw)
-
-    def guard_audit(self, after: int) -> Any:
-        """docker-guard's own route, beside Docker's."""
-        return json.loads(self._http.get(f"/guard/audit?after={after}"))
-
-    def create(self, body: Mapping[str, Any], name: str) -> str:
-        """The new container's id."""
-        return str(json.loads(self._change("POST", "/containers/create", body, name=name))["Id"])
-
-    def connect(self, container: str, network: str, endpoint: Mapping[str, Any]) -> None:
-        content = {"Container": container, "EndpointConfig": endpoint}
-        self._change("POST", f"/networks/{_name(network)}/connect", content)
-
-    def start(self, container: str) -> None:
-        self._change("POST", f"/containers/{_name(container)}/start")
-
-    def kill(self, container: str, signal: str) -> None:
-        self._change("POST", f"/containers/{_name(container)}/kill", signal=signal)
-
-    def remove(self, container: str) -> None:
-        """With its anonymous volumes. Conflict while it runs."""
-        self._change("DELETE", f"/containers/{_name(container)}", v=1)
-
-    def tag(self, image: str, repository: str, tag: str) -> None:
-        self._change("POST", f"/images/{quote(image, safe='/:')}/tag", repo=repository, tag=tag)
-
-    def close(self) -> None:
-        self._http.close()
-
-    def _get(self, path: str, **query: object) -> Any:
-        return json.loads(self._http.get(_path(path, query)))
-
-    def _change(self, method: str, path: str, content: Mapping[str, Any] | None = None, **query: object) -> bytes:
+    def request(self, method: Any, url: Any, *args: Any, **kwargs: Any) -> requests.Response:
         cause = getattr(self._cause, "text", "")
-        return self._http.change(method, _path(path, query), content, {CAUSE_HEADER: cause} if cause else {})
-
-
-def _name(reference: str) -> str:
-    """One part of a path, whatever it holds."""
-    return quote(reference, safe="")
-
-
-def _path(path: str, query: Mapping[str, object]) -> str:
-    return f"/v{API_VERSION}{path}" + (f"?{urlencode(query)}" if query else "")
-
-
-def events_path(filters: Mapping[str, Sequence[str]]) -> str:
-    return _path("/events", {"filters": json.dumps(filters, separators=(",", ":"))})
-
-
-def unframed(raw: bytes) -> bytes:
-    """What a container without a terminal wrote: Docker puts 8 bytes before each piece, with its output and length."""
-    parts, at = [], 0
-    while at + 8 <= len(raw):
-        (length,) = struct.unpack_from(">4xL", raw, at)
-        parts.append(raw[at + 8 : at + 8 + length])
-        at += 8 + length
-    return b"".join(parts)
+        if cause:
+            kwargs["headers"] = {**(kwargs.get("headers") or {}), CAUSE_HEADER: cause}
+        response: requests.Response = super().request(method, url, *args, **kwargs)
+        return response
 
 
 def sanitised(cause: str) -> str:
@@ -151,7 +89,7 @@ class DockerCalls:
         self._client.caused_by(cause)
         try:
             return call(self._client)
-        except (DockerError, *BROKEN) as error:
+        except (DockerException, requests.RequestException, OSError) as error:
             raise in_words(error) from error
 
     def close(self) -> None:
@@ -162,14 +100,15 @@ class DockerCalls:
 
 
 def in_words(error: Exception) -> Refused | Unavailable:
-    if isinstance(error, DockerError):
-        if isinstance(error, DockerNotFound):
-            return Missing(f"Docker: {error}")
-        if error.status == http.HTTPStatus.CONFLICT:
-            return Conflict(f"Docker: {error}")
-        if error.status < http.HTTPStatus.INTERNAL_SERVER_ERROR:
-            return Refused(f"Docker refused: {error}")
-        return Unavailable(f"Docker failed: {error}")
-    if isinstance(error, TimeoutError):
+    if isinstance(error, APIError):
+        text = str(error.explanation or error).strip()
+        if error.status_code == requests.codes.not_found:
+            return Missing(f"Docker: {text}")
+        if error.status_code == requests.codes.conflict:
+            return Conflict(f"Docker: {text}")
+        if error.is_client_error():
+            return Refused(f"Docker refused: {text}")
+        return Unavailable(f"Docker failed: {text}")
+    if isinstance(error, requests.Timeout):
         return Unavailable("Docker did not answer in time")
     return Unavailable(f"Docker cannot be reached: {error}")

@@ -14,14 +14,15 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import AsyncIterator, Mapping
-from contextlib import closing
 from dataclasses import dataclass, field
 from typing import Any
 
+import requests
 import structlog
+from docker.errors import DockerException  # type: ignore[import-untyped]
+from urllib3.exceptions import HTTPError
 
-from supervisor.adapters.docker_client import events_path
-from supervisor.adapters.docker_http import BROKEN, DockerError, DockerStream
+from supervisor.adapters.docker_client import DockerClient
 
 EVENTS = (
     "create",
@@ -39,6 +40,8 @@ RECONNECT_SECONDS = (0.1, 0.2, 0.5, 1.0, 2.0)
 GAP_SECONDS = 0.02  # what comes within it is one wake-up
 MAX_NAMED = 500  # containers; more than that at once means: look at all
 SERVICE_LABEL = "com.docker.compose.service"
+# AttributeError: the SDK's stream, closed from another thread, finds no file to read from.
+BROKEN = (DockerException, requests.RequestException, HTTPError, OSError, ValueError, AttributeError)
 
 log = structlog.get_logger(__name__)
 
@@ -65,7 +68,7 @@ class DockerEvents:
         self._socket_path = socket_path
         self._timeout_seconds = timeout_seconds
         self._filters = {
-            "type": ["container"],
+            "type": "container",
             "event": list(EVENTS),
             "label": [f"com.docker.compose.project={project}"],
         }
@@ -75,7 +78,7 @@ class DockerEvents:
         self._closed = threading.Event()
         self._wake: asyncio.Event | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._stream: DockerStream | None = None
+        self._stream: Any = None
 
     async def names(self) -> AsyncIterator[str]:
         """Yields names of services, or an empty string: anything may have happened. One reader; never ends."""
@@ -104,31 +107,49 @@ class DockerEvents:
 
     def close(self) -> None:
         self._closed.set()
-        stream = self._stream
-        if stream is not None:
-            stream.stop()
+        self._disconnect()
 
     def _read(self) -> None:
         attempt = 0
         while not self._closed.is_set():
             try:
-                with closing(self._connected()) as stream:
-                    for event in stream:
-                        attempt = 0
-                        self._note(event)
-            except (DockerError, *BROKEN) as error:
+                for event in self._connect():
+                    attempt = 0
+                    self._note(event)
+            except (
+                DockerException,
+                requests.RequestException,
+                HTTPError,
+                OSError,
+                ValueError,
+                AttributeError,
+            ) as error:
+                # AttributeError: the SDK's stream, closed from another thread, finds no file to read from.
                 log.debug("docker_events_broken", error=str(error))
-            self._stream = None
+            self._disconnect()
             self._closed.wait(RECONNECT_SECONDS[min(attempt, len(RECONNECT_SECONDS) - 1)])
             attempt += 1
 
-    def _connected(self) -> DockerStream:
-        stream = self._stream = DockerStream(self._socket_path, events_path(self._filters), self._timeout_seconds)
+    def _connect(self) -> Any:
+        client = DockerClient(self._socket_path, self._timeout_seconds)
+        events = client.events(filters=self._filters, decode=True)
+        self._stream = (client, events)
         if self._closed.is_set():  # while it connected: nobody else ends this stream
-            stream.stop()
+            self._disconnect()
         # Whatever happened before this moment was not heard.
         self._mark("", None)
-        return stream
+        return events
+
+    def _disconnect(self) -> None:
+        stream, self._stream = self._stream, None
+        if stream is None:
+            return
+        client, events = stream
+        try:
+            events.close()
+        except (DockerException, OSError, AttributeError) as error:
+            log.debug("docker_events_not_closed", error=str(error))
+        client.close()
 
     def _note(self, event: Mapping[str, Any]) -> None:
         actor = event.get("Actor") or {}

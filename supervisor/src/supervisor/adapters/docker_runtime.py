@@ -1,4 +1,4 @@
-"""The project's containers on a Docker engine: ports.ContainerRuntime. Built by bootstrap.
+"""The project's containers on a Docker engine: ports.ContainerRuntime over the SDK. Built by bootstrap.
 
 A cycle costs one list. A container is inspected again when the list says that it changed, when an event named it, and
 in turn every INSPECT_SECONDS, because an event may be lost and the list does not tell everything. Containers of
@@ -77,9 +77,9 @@ class DockerRuntime:
         named = self._events.take_containers()
         if self._is_lost:
             named = None
-        filters = {"label": [f"{PROJECT_LABEL}={self._project}"]}
+        filters = {"label": f"{PROJECT_LABEL}={self._project}"}
         self._is_lost = True  # until it is read: names that were taken in vain must not be forgotten
-        listed = await self._calls.read(lambda client: client.containers(filters, with_stopped=True))
+        listed = await self._calls.read(lambda client: client.containers(all=True, filters=filters))
         self._is_lost = False
         entries: dict[str, Entry] = {entry["Id"]: entry for entry in listed if is_replica(entry)}
         due = self._due(entries, named)
@@ -136,7 +136,7 @@ class DockerRuntime:
 
     async def log_tail(self, replica_id: str, lines: int) -> str:
         raw = await self._calls.read(lambda client: client.logs(replica_id, tail=lines))
-        return raw.decode(errors="replace")
+        return bytes(raw).decode(errors="replace")
 
     async def book(self, after: int) -> GuardBook:
         """docker-guard's audit: ports.GuardAudit."""
@@ -157,11 +157,11 @@ class DockerRuntime:
         await self._calls.write(lambda client: client.start(replica_id), cause)
 
     async def signal(self, replica_id: str, signal: str, *, cause: str) -> None:
-        await self._calls.write(lambda client: client.kill(replica_id, signal), cause)
+        await self._calls.write(lambda client: client.kill(replica_id, signal=signal), cause)
 
     async def remove(self, replica_id: str, *, cause: str) -> None:
         try:
-            await self._calls.write(lambda client: client.remove(replica_id), cause)
+            await self._calls.write(lambda client: client.remove_container(replica_id, v=True), cause)
         except Missing:
             return
         except Conflict as error:

@@ -6,9 +6,10 @@ container that was wanted is adopted, and the call can be repeated.
 
 from __future__ import annotations
 
-import http
 from collections.abc import Mapping
 from typing import Any
+
+from docker.errors import APIError, NotFound  # type: ignore[import-untyped]
 
 from supervisor.adapters.docker_client import DockerClient, in_words
 from supervisor.adapters.docker_clone import (
@@ -21,16 +22,14 @@ from supervisor.adapters.docker_clone import (
     NotClonable,
     clone,
 )
-from supervisor.adapters.docker_http import DockerError, DockerNotFound
 from supervisor.adapters.docker_views import DEPENDS_LABEL, dependencies, network_parent
 from supervisor.ports import Refused
 
-JOINING = ("Aliases", "Links", "DriverOpts")  # what says how a container is in a network
 SAME_LABELS = (PROJECT_LABEL, SERVICE_LABEL, NUMBER_LABEL)
 
 
 def start_replica(client: DockerClient, template_id: str, *, number: int, image: str, cause: str) -> str:
-    """The new container's id. Raises Refused, and what DockerClient raises."""
+    """The new container's id. Raises Refused, and what the SDK raises."""
     sibling = client.inspect_container(template_id)
     made_from = _image(client, sibling, image)
     parent = _network_parent(client, sibling)
@@ -47,7 +46,7 @@ def _image(client: DockerClient, sibling: Mapping[str, Any], reference: str) -> 
     if not reference:
         try:
             is_current = client.inspect_image(own_reference)["Id"] == own_id
-        except DockerNotFound:
+        except NotFound:
             is_current = False
         return NewImage(reference=own_reference if is_current else own_id, id=own_id)
     image_id = client.inspect_image(reference)["Id"]
@@ -55,7 +54,7 @@ def _image(client: DockerClient, sibling: Mapping[str, Any], reference: str) -> 
         return NewImage(reference=reference, id=image_id)
     try:
         replaced = client.inspect_image(own_id)["Config"]
-    except DockerNotFound:  # deleted by force: nothing tells what came from it, so all stays as it was
+    except NotFound:  # deleted by force: nothing tells what came from it, so all stays as it was
         replaced = {}
     return NewImage(reference=reference, id=image_id, replaced=replaced)
 
@@ -68,13 +67,13 @@ def _network_parent(client: DockerClient, sibling: Mapping[str, Any]) -> str:
     try:
         client.inspect_container(lost)
         return ""
-    except DockerNotFound:
+    except NotFound:
         pass
     labels = sibling["Config"]["Labels"]
     found = []
     for service in dependencies(labels.get(DEPENDS_LABEL, "")):
         wanted = [f"{PROJECT_LABEL}={labels[PROJECT_LABEL]}", f"{SERVICE_LABEL}={service}"]
-        found += client.containers({"label": wanted}, with_stopped=False)
+        found += client.containers(filters={"label": wanted})
     if len(found) != 1:
         raise Refused(
             f"the container whose network {labels[SERVICE_LABEL]} shares is gone, "
@@ -86,9 +85,9 @@ def _network_parent(client: DockerClient, sibling: Mapping[str, Any]) -> str:
 def _create_and_start(client: DockerClient, wanted: Clone, image_id: str) -> str:
     is_new, connected = True, set(wanted.body.get("NetworkingConfig", {}).get("EndpointsConfig", {}))
     try:
-        container_id = client.create(wanted.body, wanted.name)
-    except DockerError as error:
-        if error.status != http.HTTPStatus.CONFLICT:
+        container_id = str(client.create_container_from_config(wanted.body, wanted.name)["Id"])
+    except APIError as error:
+        if error.status_code != 409:
             raise
         is_new = False
         found = client.inspect_container(wanted.name)
@@ -97,13 +96,23 @@ def _create_and_start(client: DockerClient, wanted: Clone, image_id: str) -> str
     try:
         for network, endpoint in wanted.networks.items():
             if network not in connected:
-                client.connect(container_id, network, {key: endpoint[key] for key in JOINING if endpoint.get(key)})
+                _connect(client, container_id, network, endpoint)
         client.start(container_id)
-    except DockerError as error:
+    except APIError as error:
         if is_new:  # a container that cannot start would take the name and the number
-            client.remove(container_id)
+            client.remove_container(container_id, v=True)
         raise in_words(error) from error
     return container_id
+
+
+def _connect(client: DockerClient, container_id: str, network: str, endpoint: Mapping[str, Any]) -> None:
+    client.connect_container_to_network(
+        container_id,
+        network,
+        aliases=endpoint.get("Aliases"),
+        links=endpoint.get("Links"),
+        driver_opt=endpoint.get("DriverOpts"),
+    )
 
 
 def _check_is_the_one(found: Mapping[str, Any], wanted: Clone, image_id: str) -> None:
