@@ -64,7 +64,7 @@ def _first_kill(scene: Scene) -> float | None:
     """When the first hung replica's time is over: requests wait in it until then."""
     seconds = scene.policy.heal.hang_kill_seconds
     hung = [d for d in scene.memory.departures.values() if d.is_hung and d.killed_at is None]
-    due = [(d.since + UNCONFIRMED_SECONDS if d.left_at is None else d.left_at) + seconds for d in hung]
+    due = [d.since + seconds + (UNCONFIRMED_SECONDS if d.left_at is None else 0.0) for d in hung]
     return min((at for at in due if at > scene.at), default=None)
 
 
@@ -110,9 +110,10 @@ def _going(departure: Departure, replica: ReplicaView, scene: Scene) -> _Step:
 
 
 def _hung(departure: Departure, replica: ReplicaView, scene: Scene) -> _Step:
+    """The time counts from when it was to leave the list, not from when that was seen: what waits in it waits already."""
     seconds = scene.policy.heal.hang_kill_seconds
-    is_due = departure.left_at is not None and scene.at - departure.left_at >= seconds
-    if is_due or scene.at - departure.since >= seconds + UNCONFIRMED_SECONDS:
+    patience = seconds if departure.left_at is not None else seconds + UNCONFIRMED_SECONDS
+    if scene.at - departure.since >= patience:
         return _kill(departure, replica, scene, "what waits in it is asked of another replica then")
     return _wait(replica, departure, f"killed {seconds:g} s after it left the list")
 

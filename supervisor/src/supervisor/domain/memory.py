@@ -32,7 +32,7 @@ class Departure:
     since: float
     is_hung: bool = False  # no drain: requests wait in it, and only its end sends them elsewhere
     generation: int | None = None  # of the list without it, once NGINX answers with it
-    left_at: float | None = None  # when that was seen: the drain, or the wait before a kill, counts from here
+    left_at: float | None = None  # when that was seen: the drain counts from here
     signalled_at: float | None = None
     killed_at: float | None = None
 
