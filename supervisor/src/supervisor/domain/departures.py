@@ -110,7 +110,7 @@ def _going(departure: Departure, replica: ReplicaView, scene: Scene) -> _Step:
 
 
 def _hung(departure: Departure, replica: ReplicaView, scene: Scene) -> _Step:
-    """The time counts from when it was to leave the list, not from when that was seen: what waits in it waits already."""
+    """Its time counts from when it was to leave the list, not from when that was seen: requests wait in it already."""
     seconds = scene.policy.heal.hang_kill_seconds
     patience = seconds if departure.left_at is not None else seconds + UNCONFIRMED_SECONDS
     if scene.at - departure.since >= patience:
