@@ -88,7 +88,7 @@ def hang(site: Site, keeper: Keeper) -> list[Finding]:
 
 
 def _of_hang(run: Run, victim: str, watch: Watch, events: Events, struck: float) -> list[Finding]:
-    out, failed = watch.without(victim, struck), watch.closed_at.get(victim)
+    out, failed = watch.without(victim, struck), watch.first_given_up(struck)
     replaced = events.first("start", not_of=frozenset({*watch.known}))
     ended = events.first("die", of=victim)
     left = f"{out - struck:.2f} s after the stop" if out else "never taken out of the list"

@@ -163,7 +163,7 @@ class Watch:
     known: frozenset[str] = frozenset()
     lists: list[tuple[float, frozenset[str]]] = field(default_factory=list)
     ready_at: dict[str, float] = field(default_factory=dict)
-    closed_at: dict[str, float] = field(default_factory=dict)  # replica -> a question of the supervisor's was given up
+    given_up: dict[str, float] = field(default_factory=dict)  # the supervisor's end of a question -> when it left it
     _stop: threading.Event = field(default_factory=threading.Event)
 
     @contextmanager
@@ -175,7 +175,7 @@ class Watch:
         if closings_of:
             victim = self.stack.pid(closings_of)
             asking = addresses(inspect(self.stack, self.stack.containers("supervisor")[0]))
-            tasks.append(lambda: self._follow_closings(closings_of, victim, asking))
+            tasks.append(lambda: self._follow_closings(victim, asking))
         threads = [threading.Thread(target=task, daemon=True) for task in tasks]
         for thread in threads:
             thread.start()
@@ -222,18 +222,23 @@ class Watch:
                     self.ready_at[identifier] = time.monotonic()
         engine.close()
 
-    def _follow_closings(self, replica: str, pid: int, asking: list[str]) -> None:
+    def first_given_up(self, since: float) -> float | None:
+        """When a question of the supervisor's was given up first, at or after `since`."""
+        return min((at for at in self.given_up.values() if at >= since), default=None)
+
+    def _follow_closings(self, pid: int, asking: list[str]) -> None:
         """A question that nobody answers is closed by who asked: only then does its connection wait for being closed
         by the replica as well, which a stopped process does not do."""
         hosts = {_in_hex(address) for address in asking}
         table = Path(f"/proc/{pid}/net/tcp")
-        while not self._stop.wait(0.02) and replica not in self.closed_at:
+        while not self._stop.wait(0.02):
             try:
                 rows = [line.split() for line in table.read_text().splitlines()[1:]]
             except OSError:
                 return
-            if any(row[3] == CLOSE_WAIT and row[2].partition(":")[0] in hosts for row in rows):
-                self.closed_at[replica] = time.monotonic()
+            for row in rows:
+                if row[3] == CLOSE_WAIT and row[2].partition(":")[0] in hosts:
+                    self.given_up.setdefault(row[2], time.monotonic())
 
 
 def _filters(labels: tuple[str, ...]) -> list[str]:
