@@ -77,6 +77,7 @@ def hang(site: Site, keeper: Keeper) -> list[Finding]:
         # Healed is either: the victim was ended, and three run and are ready again.
         _wait(lambda: events.first("die", of=victim) is not None, HANG_SECONDS)
         _wait(lambda: len(keeper.replicas()) >= REPLICAS, BACK_SECONDS, every_seconds=1.0)
+        _continue(pid)  # if nobody has ended it, it is enough now
 
     try:
         is_ours = keeper.name == SUPERVISOR
