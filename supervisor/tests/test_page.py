@@ -16,6 +16,7 @@ from supervisor.api.dashboard.audit_page import entries_of
 from supervisor.api.dashboard.formats import ago, duration, percent, rate, size
 from supervisor.api.dashboard.static_files import load_static_files
 from supervisor.api.dashboard.uptime import percent_up, uptime_bars
+from supervisor.domain.snapshot import ContainerState
 from tests.fixtures.supervisor_page_data import (
     NOW,
     FakeArchive,
@@ -23,6 +24,7 @@ from tests.fixtures.supervisor_page_data import (
     build_stage,
     call,
     client_of,
+    replica,
     stand_in_files,
     troubled_world,
     usual_world,
@@ -244,6 +246,19 @@ async def test_the_public_view_names_no_machine(stage: Stage) -> None:
     for secret in ("172.20.", "modporter-", "modporter/", "sha256", "INFO ", "probe", "hangs", "canary", "csrf"):
         assert secret not in page, secret
     assert not re.search(r"\b[0-9a-f]{12,}\b", re.sub(r"static/[0-9a-f]{16}/", "", page))
+
+
+async def test_a_one_shot_that_is_done_is_no_stop_by_a_person_and_nothing_that_visitors_miss(stage: Stage) -> None:
+    done = replica("migrate", 1, state=ContainerState.EXITED, exit_code=0, restart_policy="no", probe=None)
+    stage.world.services["migrate"] = [done]
+    stage.publish()
+    async with client_of(stage) as client:
+        page = (await client.get("/services/migrate")).text
+        public = (await client.get("/public/")).text
+    assert "Has done its work." in page
+    assert "by a person" not in page
+    assert "postgres" in public
+    assert "migrate" not in public
 
 
 async def test_the_public_view_works_below_any_prefix(stage: Stage) -> None:

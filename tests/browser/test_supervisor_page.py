@@ -509,6 +509,25 @@ def test_charts_say_the_reason_of_each_change(
     expect(page.locator(".chart-canvas").first).to_have_attribute("aria-label", "Replicas, the last 24 h")
 
 
+ALIGNED = """async (all) => {
+  const charts = await import(document.querySelector('script[src*="charts"]').src);
+  return charts.aligned(all, Object.keys(all)).map((column) => column.map((value) => value ?? String(value)));
+}"""
+
+
+def test_a_line_ends_where_nothing_was_recorded_for_long_and_goes_on_over_a_single_point(
+    serve: Callable[[World], Running], visitor: Callable[..., Visit]
+) -> None:
+    page = visitor(serve(usual_world())).page
+    page.goto("/services/backend")
+    wait_until_live(page)
+    recorded = {"a": [[0, 1], [10, 1], [20, 1], [400, 2], [410, 2]], "b": [[0, 5], [20, 5], [400, 6], [410, 6]]}
+    times, first, second = page.evaluate(ALIGNED, recorded)
+    assert times == [0, 10, 20, 210, 400, 410]
+    assert first == [1, 1, 1, "null", 2, 2]
+    assert second == [5, "undefined", 5, "null", 6, 6]
+
+
 def test_the_keyboard_goes_everywhere(serve: Callable[[World], Running], visitor: Callable[..., Visit]) -> None:
     running = serve(usual_world())
     page = visitor(running).page

@@ -34,6 +34,7 @@ class ServiceState(StrEnum):
 
 
 TROUBLE = frozenset({ReplicaState.NOT_READY, ReplicaState.HUNG, ReplicaState.QUARANTINED, ReplicaState.CRASHED})
+_RUN_ONCE = frozenset({"no", "on-failure"})
 _LEAVING_WORDS = {
     Errand.REMOVE: ReplicaState.LEAVING,
     Errand.RESTART: ReplicaState.RESTARTING,
@@ -103,6 +104,8 @@ def _exit_sentence(replica: ReplicaView) -> str:
         return "Ended because it used more memory than it may."
     if replica.exit_code:
         return f"Ended with exit code {replica.exit_code}."
+    if replica.exit_code == 0 and replica.restart_policy in _RUN_ONCE:
+        return "Has done its work."
     return "Stopped by a person, and left alone." if replica.exit_code == 0 else "Ended."
 
 

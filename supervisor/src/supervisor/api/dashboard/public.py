@@ -85,6 +85,7 @@ async def _content(request: Request, context: ApiContext) -> str:
     services = [
         PublicService(each.name, str(ServiceState.UNKNOWN if context.is_stale else each.state), trends[each.name].bars)
         for each in status.services.values()
+        if each.is_managed or each.state is not ServiceState.STOPPED  # a one-shot that has done its work serves nobody
     ]
     content = renderer_of(request).html(
         "public.html",

@@ -3,6 +3,8 @@ import { element } from "./actions.js";
 import * as format from "./format.js";
 
 const SECOND_MARKS_MAX = 60;
+const SILENCE_SECONDS = 60;
+const SILENCE_STEPS = 6; // of the usual distance of two points
 const place = document.getElementById("charts");
 const { service, replica } = place.dataset;
 let hours = 1;
@@ -26,12 +28,17 @@ async function get(address) {
   return answer.ok ? answer.json() : null;
 }
 
-// One shared row of times; a series without a point there has a gap that uPlot bridges.
-function aligned(all, names) {
-  const times = [...new Set(names.flatMap((name) => (all[name] || []).map(([at]) => at)))].sort((a, b) => a - b);
+// One shared row of times. Where a single series has no point (undefined) its line goes on; where nothing was recorded
+// for long (null) all lines end: what was is not known.
+export function aligned(all, names) {
+  const seen = [...new Set(names.flatMap((name) => (all[name] || []).map(([at]) => at)))].sort((a, b) => a - b);
+  const steps = seen.slice(1).map((at, index) => at - seen[index]).sort((a, b) => a - b);
+  const silence = Math.max(SILENCE_SECONDS, SILENCE_STEPS * (steps[Math.floor(steps.length / 2)] || 0));
+  const times = seen.flatMap((at, index) => (index && at - seen[index - 1] > silence ? [(at + seen[index - 1]) / 2, at] : [at]));
+  const known = new Set(seen);
   const columns = names.map((name) => {
     const values = new Map(all[name] || []);
-    return times.map((at) => values.get(at) ?? undefined);
+    return times.map((at) => (known.has(at) ? values.get(at) : null));
   });
   return [times, ...columns];
 }
@@ -84,7 +91,7 @@ function options(figure, box, readout) {
     scales: { y: { range: (_, low, high) => [0, Math.max(figure.least, (high || 0) * 1.15)] } },
     axes: [{ ...axis, size: 28, space: 80, values: (_, moments) => moments.map(momentWords) }, { ...axis, size: 58, space: 34, values: (_, values) => values.map(figure.as) }],
     series: [{}, ...figure.series.map(([, label, name]) => ({
-      label, stroke: line(name), width: name === "accent" ? 2 : 1.4, spanGaps: true, points: { show: false },
+      label, stroke: line(name), width: name === "accent" ? 2 : 1.4, spanGaps: false, points: { show: false },
       dash: name === "warn" ? [6, 4] : name === "muted" ? [2, 3] : undefined,
       paths: figure.isStepped ? uPlot.paths.stepped({ align: 1 }) : undefined,
       fill: name === "accent" ? line("accent-faint") : undefined,
@@ -95,8 +102,8 @@ function options(figure, box, readout) {
         const at = chart.cursor.idx;
         const values = figure.series.map(([, label], index) => {
           const column = chart.data[index + 1];
-          const value = at === null || at === undefined ? column.findLast((each) => each !== undefined) : column[at];
-          return value === undefined ? undefined : `${figure.series.length > 1 ? `${label} ` : ""}${figure.as(value)}`;
+          const value = at === null || at === undefined ? column.findLast((each) => Number.isFinite(each)) : column[at];
+          return !Number.isFinite(value) ? undefined : `${figure.series.length > 1 ? `${label} ` : ""}${figure.as(value)}`;
         }).filter(Boolean);
         const mark = chart.cursor.left >= 0 && box.matches(":hover") ? nearestMark(chart) : undefined;
         readout.textContent = mark ? mark.text : values.join(", ") || format.NONE;
