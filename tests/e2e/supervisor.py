@@ -60,9 +60,19 @@ class Supervisor:
     def wait_until_grown(self, name: str, replicas: int, *, within_seconds: float = 90) -> None:
         eventually(lambda: self.service(name)["ready"] > replicas, within_seconds=within_seconds)
 
+    def ask(self, name: str, action: str, **body: Any) -> None:
+        """Ask until it is accepted: a host that is busy for a moment is a reason to refuse."""
+
+        def is_accepted() -> bool:
+            answer = self.post(f"/api/services/{name}/{action}", **body)
+            assert answer.status_code == 202, answer.text
+            return True
+
+        eventually(is_accepted, every_seconds=1)
+
     def settle(self, name: str, replicas: int) -> None:
         """Make it so many, all ready, and keep it so while the next scenario begins."""
-        eventually(lambda: self.post(f"/api/services/{name}/scale", replicas=replicas, hold_seconds=900).is_success)
+        self.ask(name, "scale", replicas=replicas, hold_seconds=900)
         self.wait_until_calm(name, replicas, within_seconds=180)
 
     def is_ready(self) -> bool:
