@@ -20,7 +20,7 @@ Measure = Callable[[Site, Keeper], list[Finding]]
 
 BOOT_SECONDS = 0.5  # no backend is ready so soon after it was killed
 BACK_SECONDS = 60.0  # how long we wait for the capacity
-HANG_SECONDS = 60.0  # how long a hang is watched where nobody does anything about it
+HANG_SECONDS = 90.0  # how long a hang is watched where nobody does anything about it
 POSTS = ("POST", "slow POST")
 
 
