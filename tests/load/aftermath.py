@@ -56,7 +56,8 @@ def orphans(site: Site) -> list[str]:
 def doubles(site: Site) -> list[str]:
     """Numbers that two containers of a service have, and names that say another number than the label."""
     columns = '{{.Names}} {{.Label "com.docker.compose.service"}} {{.Label "com.docker.compose.container-number"}}'
-    rows = site.stack.docker("ps", "-a", *_of_project(site.stack), "--format", columns).splitlines()
+    replicas = ("--filter", "label=com.docker.compose.oneoff=False", "--format", columns)
+    rows = site.stack.docker("ps", "-a", *_of_project(site.stack), *replicas).splitlines()
     found = [tuple(row.split()) for row in rows]
     twice = [f"{service} {number}" for (service, number), n in Counter(row[1:] for row in found).items() if n > 1]
     wrong = [f"{name} is number {number}" for name, _, number in found if name.rpartition("-")[2] != number]

@@ -45,7 +45,7 @@ def stop(ground: Ground) -> str:
     chosen = ground.victim()
     name = ground.name(chosen)
     ground.site.stack.docker("stop", chosen)
-    ground.later(f"{name} is started", lambda: _start(ground, chosen))
+    ground.later(f"{name} is started", lambda: ground.site.stack.docker("start", chosen))
     return name
 
 
@@ -55,12 +55,6 @@ def remove(ground: Ground) -> str:
     name = ground.name(chosen)
     ground.site.stack.docker("rm", "-f", chosen)
     return name
-
-
-def _start(ground: Ground, container: str) -> None:
-    """Where it is still there: a rollout may have replaced it meanwhile."""
-    if ground.site.stack.docker("ps", "-aq", "--no-trunc", "--filter", f"id={container}"):
-        ground.site.stack.docker("start", container)
 
 
 # --- faults -----------------------------------------------------------------------------------------------------------
@@ -88,7 +82,7 @@ def nginx_killed(ground: Ground) -> str:
 
 
 def _killed(ground: Ground, service: str) -> str:
-    container = ground.site.stack.containers(service)[0]
+    container = ground.only(service)
     if not kill_9(ground.site.stack, container):
         raise RefusedError("it has no process at the moment")
     return ground.name(container)
@@ -97,7 +91,7 @@ def _killed(ground: Ground, service: str) -> str:
 def pool_paused(ground: Ground) -> str:
     """The way to the database stands still for some seconds."""
     seconds = ground.chance.uniform(*PAUSED_SECONDS)
-    pool = ground.site.stack.containers("pgbouncer")[0]
+    pool = ground.only("pgbouncer")
     with ground.outage("pgbouncer"):
         ground.site.stack.docker("pause", pool)
         time.sleep(seconds)
@@ -115,12 +109,10 @@ def redis_stopped(ground: Ground) -> str:
 
 def _stopped(ground: Ground, service: str) -> str:
     """What the requests can do without, until later."""
-    found = ground.site.stack.containers(service)
-    if not found:
-        raise RefusedError("it does not run")
-    ground.site.stack.docker("stop", "--time", "10", found[0])
-    ground.later(f"{service} is started", lambda: ground.site.stack.docker("start", found[0]))
-    return ground.name(found[0])
+    container = ground.only(service)
+    ground.site.stack.docker("stop", "--time", "10", container)
+    ground.later(f"{service} is started", lambda: ground.site.stack.docker("start", container))
+    return ground.name(container)
 
 
 ALL: dict[str, Deed] = {

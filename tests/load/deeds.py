@@ -7,6 +7,7 @@ All chance comes from one seed. Each deed has a chance of its own, so that what 
 from __future__ import annotations
 
 import random
+import subprocess
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -24,12 +25,20 @@ FAULTS = ("never-ready", "crash", "errors", "slow")
 SPARE = {"backend": 2}  # how many others must work when a replica is taken away; of other services one
 STRUCK_SECONDS = 20.0  # so long one to which something was done does not count as working
 PAUSE_SECONDS = 20
+TOO_LATE = ("No such container", "is not running", "marked for removal", "removal of container", "is already in use")
 OUTAGE_TAIL_SECONDS = 1.0
 ANSWERS_IN_A_ROW = 3
 
 
 class RefusedError(Exception):
     """It was not done: the supervisor said no, or there was nothing to do it to. Says why."""
+
+
+def is_too_late(error: BaseException) -> bool:
+    """Whether a command failed because the container is gone, or no longer so, since somebody looked: the supervisor,
+    Compose and people work on the same ones."""
+    told = f"{error} {getattr(error, 'stderr', '')}"
+    return any(words in told for words in TOO_LATE)
 
 
 @dataclass(frozen=True)
@@ -79,6 +88,13 @@ class Ground:
         chosen = self.chance.choice(working)
         self.struck[chosen] = now
         return chosen
+
+    def only(self, service: str) -> str:
+        """The container of a service that has one. Raises RefusedError while it does not run."""
+        found = self.site.stack.containers(service)
+        if not found:
+            raise RefusedError(f"{service} does not run")
+        return found[0]
 
     def name(self, container: str) -> str:
         return self.site.stack.docker("inspect", "-f", "{{.Name}}", container).lstrip("/")
@@ -164,16 +180,27 @@ class Deeds:
             told = Told(name, self.table[name](ground), is_done=True)
             self.done[name] = self.done.get(name, 0) + 1
         except RefusedError as error:
-            told = Told(name, str(error), is_done=False)
-            self.refused += 1
+            told = self._refused(str(error))
+        except (subprocess.CalledProcessError, AssertionError) as error:
+            if not is_too_late(error):
+                raise
+            told = self._refused("somebody else was faster")
         return told
+
+    def _refused(self, why: str) -> Told:
+        self.refused += 1
+        return Told(self.newest, why, is_done=False)
 
     def tie(self, *, everything: bool = False) -> list[str]:
         """Do what is due by now of what was left for later, or all of it; what that was."""
         due = [end for end in self.ground.loose_ends if everything or end.due <= self.ground.number + 1]
         for end in due:
             self.ground.loose_ends.remove(end)
-            end.tie()
+            try:
+                end.tie()
+            except subprocess.CalledProcessError as error:
+                if not is_too_late(error):
+                    raise
         return [end.what for end in due]
 
     def __str__(self) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -63,6 +64,18 @@ def test_loose_ends_are_tied_when_they_are_due_and_all_of_them_at_the_end(site: 
     assert deeds.tie() == ["soon"]
     assert deeds.tie(everything=True) == ["late"]
     assert tied == ["soon", "late"]
+
+
+def test_a_container_that_is_gone_meanwhile_is_no_trouble_and_any_other_failure_is(site: Site) -> None:
+    def failing(told: str) -> Deeds:
+        def deed(ground: Ground) -> str:
+            raise subprocess.CalledProcessError(1, ["docker", "stop"], stderr=told)
+
+        return Deeds(site, 1, {"docker stop": deed})
+
+    assert not failing("Error: No such container: abc").one().is_done
+    with pytest.raises(subprocess.CalledProcessError):
+        failing("Cannot connect to the Docker daemon").one()
 
 
 def test_a_lost_read_is_excused_only_by_an_outage_that_it_saw() -> None:
