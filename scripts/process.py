@@ -7,8 +7,10 @@ import os
 import shutil
 import signal
 import subprocess
-from collections.abc import Mapping, Sequence
+import threading
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from types import FrameType
 
 from scripts import console
 
@@ -54,28 +56,29 @@ def logged(
     with log.open("ab") as sink:
         sink.write(f"$ {' '.join(map(str, command))}\n".encode())
         sink.flush()
+        process: subprocess.Popen[bytes] | None = None
         try:
-            process = subprocess.Popen(
-                list(map(str, command)),
-                stdin=subprocess.DEVNULL,
-                stdout=sink,
-                stderr=subprocess.STDOUT,
-                env={**os.environ, **(env or {})},
-                cwd=ROOT,
-                # A group, not a session: sudo remembers a password for the terminal that it was given on.
-                process_group=0,
-            )
+            with _ctrl_c_at_the_end():  # in the middle of it nobody would know of the process
+                process = subprocess.Popen(
+                    list(map(str, command)),
+                    stdin=subprocess.DEVNULL,
+                    stdout=sink,
+                    stderr=subprocess.STDOUT,
+                    env={**os.environ, **(env or {})},
+                    cwd=ROOT,
+                    # A group, not a session: sudo remembers a password for the terminal that it was given on.
+                    process_group=0,
+                )
+            return process.wait(timeout_seconds) == 0
         except FileNotFoundError as missing:
             sink.write(f"{missing}\n".encode())
             return False
-        try:
-            return process.wait(timeout_seconds) == 0
         except subprocess.TimeoutExpired:
             sink.write(f"stopped after {timeout_seconds:.0f} s\n".encode())
             end_group(process)
             return False
         except BaseException:
-            if finishes:
+            if finishes and process is not None:
                 console.say("     Waiting for the package manager to finish its step, which must not be cut off.")
                 with contextlib.suppress(subprocess.TimeoutExpired):
                     process.wait(timeout_seconds)
@@ -83,8 +86,30 @@ def logged(
             raise
 
 
-def end_group(process: subprocess.Popen[bytes]) -> None:
-    """End a process that leads a group, and all that it started: politely, then by force. Waits until it is gone."""
+@contextlib.contextmanager
+def _ctrl_c_at_the_end() -> Iterator[None]:
+    """A Ctrl-C that comes in the body takes effect when the body is over."""
+    usual = signal.getsignal(signal.SIGINT)
+    if threading.current_thread() is not threading.main_thread() or not callable(usual):  # nothing would interrupt it
+        yield
+        return
+    pressed: list[tuple[int, FrameType | None]] = []
+    signal.signal(signal.SIGINT, lambda number, frame: pressed.append((number, frame)))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, usual)
+    if pressed:
+        usual(*pressed[0])
+
+
+def end_group(process: subprocess.Popen[bytes] | None) -> None:
+    """End a process that leads a group, and all that it started: politely, then by force. Waits until it is gone.
+
+    None is a process that never began.
+    """
+    if process is None:
+        return
     for number in (signal.SIGTERM, signal.SIGKILL):
         if process.poll() is not None:
             return

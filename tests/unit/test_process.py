@@ -2,10 +2,12 @@
 
 import os
 import signal
+import subprocess
 import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -53,6 +55,25 @@ def test_ctrl_c_ends_a_program_politely_and_waits_for_it(tmp_path: Path) -> None
 
 def test_ctrl_c_lets_a_package_manager_finish(tmp_path: Path) -> None:
     assert run_until_interrupted(tmp_path, "sleep 1;", finishes=True) == ["begun", "done"]
+
+
+def test_ctrl_c_at_the_very_start_finds_the_program_that_was_just_started(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The program runs already, and whoever starts it does not know it yet."""
+    start = subprocess.Popen
+
+    def interrupted(*arguments: Any, **options: Any) -> subprocess.Popen[bytes]:
+        started = start(*arguments, **options)
+        os.kill(os.getpid(), signal.SIGINT)
+        return started
+
+    monkeypatch.setattr(process.subprocess, "Popen", interrupted)
+    done = tmp_path / "done"
+    with pytest.raises(KeyboardInterrupt):
+        process.logged(["sh", "-c", f"sleep 0.5; touch {done}"], tmp_path / "log", timeout_seconds=30, finishes=True)
+    assert done.exists()
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
 def test_a_program_that_takes_too_long_is_gone_with_all_that_it_started(tmp_path: Path) -> None:
