@@ -14,6 +14,9 @@ VERSION = "modporter/backend:2"
 CURRENT, PREVIOUS = "modporter/backend:modporter", "modporter/backend:modporter-previous"
 RATE = 100.0
 
+# Hours are played here, of code that the other tests go through as well: counting its lines would double the time.
+pytestmark = pytest.mark.no_cover
+
 
 async def backends(behaviour: Behaviour | None = None, *, rate: float = RATE, least: int = 3) -> Stage:
     """Three replicas under load, and a new image that nobody runs yet."""

@@ -12,6 +12,9 @@ from tests.fixtures.rollout_world import NEW, OLD, Behaviour, RolloutWorld, quic
 SEEDS = range(20)
 TRIAL = 2800  # requests, of which the measures count the losses
 
+# Hours are played here, of code that the other tests go through as well: counting its lines would double the time.
+pytestmark = pytest.mark.no_cover
+
 
 def rolled_out(seed: int, new: Behaviour, *, old: Behaviour | None = None, rate: float = 100.0) -> RolloutWorld:
     world = RolloutWorld(seed, new, old=old, rate=rate)
