@@ -44,34 +44,6 @@ def texts(incident: dict[str, Any]) -> list[str]:
     return [entry["text"] for entry in incident["timeline"]]
 
 
-def test_a_killed_backend_loses_no_read_and_comes_back_into_the_list(
-    stack: Stack, supervisor: Supervisor, load: Load
-) -> None:
-    victim = supervisor.unhurt("backend")
-    report = during(load, lambda: stack.kill_9(victim))
-    assert report.lost(*READS) == []
-    supervisor.wait_until_calm("backend", 3)
-    assert len(supervisor.listed("backend")) == 3
-
-
-def test_a_hung_backend_is_replaced_before_it_is_stopped_and_loses_no_read(
-    stack: Stack, supervisor: Supervisor, load: Load
-) -> None:
-    victim, known = supervisor.unhurt("backend"), supervisor.incidents("backend")
-
-    def hang() -> None:
-        os.kill(stack.pid(victim), signal.SIGSTOP)
-        eventually(lambda: victim[:12] not in supervisor.listed("backend"), within_seconds=10)
-        supervisor.wait_until_calm("backend", 3, within_seconds=120)
-
-    report = during(load, hang, at_most_seconds=180)
-    assert report.lost(*READS) == []
-    assert max(seconds for _, kind, seconds, _ in report.by_time if kind in READS) < 8
-    incident = supervisor.new_incident("backend", known)
-    assert incident["kind"] == "hang"
-    assert any("replacement is started" in text for text in texts(incident))
-
-
 def test_a_backend_whose_memory_is_full_is_back_at_once_and_the_incident_says_why(
     stack: Stack, supervisor: Supervisor
 ) -> None:
@@ -81,6 +53,16 @@ def test_a_backend_whose_memory_is_full_is_back_at_once_and_the_incident_says_wh
     assert (incident["kind"], incident["is_oom_killed"], incident["exit_code"]) == ("oom", True, KILLED)
     assert "memory was full" in incident["title"]
     eventually(lambda: victim[:12] in supervisor.listed("backend"), within_seconds=60)
+
+
+def test_a_killed_backend_loses_no_read_and_comes_back_into_the_list(
+    stack: Stack, supervisor: Supervisor, load: Load
+) -> None:
+    victim = supervisor.unhurt("backend")
+    report = during(load, lambda: stack.kill_9(victim))
+    assert report.lost(*READS) == []
+    supervisor.wait_until_calm("backend", 3)
+    assert len(supervisor.listed("backend")) == 3
 
 
 def test_a_backend_that_a_person_stopped_stays_stopped(stack: Stack, supervisor: Supervisor) -> None:
@@ -110,6 +92,24 @@ def test_a_dependency_that_is_away_is_named_and_no_backend_is_restarted(
     assert before == after
 
 
+def test_a_hung_backend_is_replaced_before_it_is_stopped_and_loses_no_read(
+    stack: Stack, supervisor: Supervisor, load: Load
+) -> None:
+    victim, known = supervisor.unhurt("backend"), supervisor.incidents("backend")
+
+    def hang() -> None:
+        os.kill(stack.pid(victim), signal.SIGSTOP)
+        eventually(lambda: victim[:12] not in supervisor.listed("backend"), within_seconds=10)
+        supervisor.wait_until_calm("backend", 3, within_seconds=120)
+
+    report = during(load, hang, at_most_seconds=180)
+    assert report.lost(*READS) == []
+    assert max(seconds for _, kind, seconds, _ in report.by_time if kind in READS) < 8
+    incident = supervisor.new_incident("backend", known)
+    assert incident["kind"] == "hang"
+    assert any("replacement is started" in text for text in texts(incident))
+
+
 def test_a_crash_loop_ends_in_quarantine_with_a_replacement_and_one_incident(
     stack: Stack, supervisor: Supervisor
 ) -> None:
@@ -137,12 +137,10 @@ def test_a_backend_that_is_ill_while_it_lives_is_drained_and_restarted(stack: St
         incident = supervisor.new_incident("backend", known)
         assert victim[:12] not in supervisor.listed("backend")
         eventually(lambda: stack.docker("inspect", "-f", "{{.State.StartedAt}}", victim) != begun, within_seconds=60)
-        eventually(lambda: victim[:12] in supervisor.listed("backend"), within_seconds=60)
+        # It comes back beside its replacement, and one of the two is then one too many.
+        supervisor.wait_until_calm("backend", 3)
     incident = supervisor.incidents("backend")[incident["id"]]
     assert incident["kind"] == "unhealthy"
     told = " ".join(texts(incident))
-    steps = ("It is asked to stop.", "It is started again.", "It gets requests again.")
-    found = [told.find(step) for step in steps]
-    assert -1 not in found, told
-    assert found == sorted(found), told
+    assert 0 <= told.find("It is asked to stop.") < told.find("It is started again."), told
     assert "It is killed" not in told
