@@ -222,6 +222,7 @@ def test_a_person_signs_in_to_where_they_wanted_and_out_again(
     page.get_by_label("Password").fill(PASSWORD)
     page.keyboard.press("Enter")
     expect(page).to_have_url(f"{running.url}/decisions")
+    wait_until_live(page)  # a click that comes before the page's script is nobody's
     button(page, "Sign out").click()
     expect(page).to_have_url(f"{running.url}/sign-in")
     page.goto("/")
