@@ -1,7 +1,7 @@
 """Measures the supervisor of the running stack and prints a table: run by `make bench-supervisor`, which starts a stack
 of its own for it.
 
-make bench-supervisor                        everything, also under Compose alone and under Docker Swarm (about 80 min)
+make bench-supervisor                        everything, also under Compose alone and under Docker Swarm (about 100 min)
 make bench-supervisor ONLY=kill,hang         some of it
 make bench-supervisor PEERS=                 only the supervisor; PEERS=swarm or PEERS=restart-always for one of them
 make bench-supervisor PEERS_ONLY=1           only the others
