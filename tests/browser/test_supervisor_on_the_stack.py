@@ -15,6 +15,7 @@ from tests.browser.visit import Visit
 from tests.e2e.stack import Stack, eventually
 from tests.e2e.supervisor import Supervisor
 
+DIFFER = ("overview", "service", "incidents", "audit")  # what real data can break in another look
 READY_MS = 60_000  # a container and its application start
 SEEN_MS = 20_000
 ADDRESS = re.compile(r"\b\d{1,3}(\.\d{1,3}){3}\b")
@@ -206,6 +207,8 @@ def test_every_page_fits_and_reads_well_with_what_is_really_there(
         "audit": "/audit",
     }
     for title, path in pages.items():
+        if look != "light" and title not in DIFFER:
+            continue
         page.goto(path)
         wait_until_live(page)
         if title in ("service", "replica"):
