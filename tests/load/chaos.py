@@ -37,8 +37,8 @@ from tests.load.traffic import meanwhile
 ACTIONS = 50
 PAUSES = (0.0, 1.0, 4.0, 12.0)
 RATE = 20.0
-# Each is used once a second: NGINX keeps an idle connection for two when it has a new list, and a request that meets the
-# end of one is lost by the client, which a browser would not let happen.
+# Each is used once a second: NGINX keeps an idle connection for two when it gets a new list. A request that meets the
+# end of one is lost by this client; a browser sends it again.
 CLIENTS = 20
 CONVERGED_SECONDS = 180.0
 TAIL_SECONDS = 6.0
