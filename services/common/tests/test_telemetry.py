@@ -71,6 +71,15 @@ def app(holding: Holding) -> FastAPI:
         await holding.released.wait()
         return Response()
 
+    @things.get("/events")
+    async def events() -> StreamingResponse:
+        async def told() -> AsyncIterator[bytes]:
+            yield b": begun\n\n"
+            holding.arrived.set()
+            await holding.released.wait()
+
+        return StreamingResponse(told(), media_type="text/event-stream")
+
     api = APIRouter(prefix="/api/v1")
     api.include_router(things)
     app = FastAPI()
@@ -154,6 +163,19 @@ async def test_what_is_in_hand_is_told_while_it_is(client: httpx.AsyncClient, ap
     drain_of(app).begin()
     told = (await client.get("/health/load")).json()
     assert (told["requests"], told["draining"]) == (0, True)
+
+
+async def test_a_stream_of_events_is_no_request_that_ends_by_itself(
+    client: httpx.AsyncClient, app: FastAPI, holding: Holding
+) -> None:
+    under_way = asyncio.create_task(client.get("/api/v1/things/events"))
+    await holding.arrived.wait()
+    assert (await client.get("/health/load")).json()["requests"] == 0
+    assert await samples(client, "http_requests_in_progress") == {(): 1}
+    holding.released.set()
+    await under_way
+    assert (load_of(app).requests, load_of(app).streams) == (0, 0)
+    assert await samples(client, "http_requests_in_progress") == {(): 0}
 
 
 async def test_a_request_that_is_broken_off_is_no_longer_in_hand(

@@ -17,7 +17,8 @@ class Load:
     """Counts of this moment."""
 
     def __init__(self) -> None:
-        self.requests = 0  # being answered, those of operators (/health, /metrics) not counted
+        self.requests = 0  # being answered, those of operators (/health, /metrics) and streams not counted
+        self.streams = 0  # of events, whose answers have begun: they end when the replica says so, not by themselves
         self.jobs: Callable[[], int] = int
         self.connections: Callable[[], Iterable[Any]] = tuple  # uvicorn's protocol objects
 

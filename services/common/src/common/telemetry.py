@@ -14,6 +14,7 @@ from typing import Any
 from fastapi import FastAPI, Response
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Gauge, Histogram, Info, generate_latest
 from prometheus_client.process_collector import ProcessCollector
+from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from common.load import Load, load_of
@@ -24,6 +25,7 @@ from common.settings import ServiceSettings
 BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.15, 0.2, 0.3, 0.5, 0.75, 1.0, 1.5, 2.5, 5.0, 10.0, 30.0)
 METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 UNMATCHED = "unmatched"
+EVENT_STREAM = "text/event-stream"
 
 
 @dataclass(slots=True)
@@ -48,7 +50,7 @@ def install_telemetry(app: FastAPI, settings: ServiceSettings) -> Telemetry:
     in_progress = Gauge(
         "http_requests_in_progress", "Requests that are being answered, streams included", registry=telemetry.registry
     )
-    in_progress.set_function(lambda: load.requests)
+    in_progress.set_function(lambda: load.requests + load.streams)
     build = Info("modporter_build", "Which service this is, and its version", registry=telemetry.registry)
     build.info({"service": settings.service_name, "version": settings.service_version})
     ProcessCollector(registry=telemetry.registry)
@@ -76,17 +78,26 @@ class TelemetryMiddleware:
             await self.app(scope, receive, send)
             return
         began = time.perf_counter()
+        load, is_stream = self._load, False
 
         async def send_timed(message: Message) -> None:
+            nonlocal is_stream
             if message["type"] == "http.response.start":
                 self._observe(scope, message["status"], time.perf_counter() - began)
+                if not is_stream and Headers(scope=message).get("content-type", "").startswith(EVENT_STREAM):
+                    is_stream = True
+                    load.requests -= 1
+                    load.streams += 1
             await send(message)
 
-        self._load.requests += 1
+        load.requests += 1
         try:
             await self.app(scope, receive, send_timed)
         finally:
-            self._load.requests -= 1
+            if is_stream:
+                load.streams -= 1
+            else:
+                load.requests -= 1
 
     def _observe(self, scope: Scope, status: int, seconds: float) -> None:
         method = scope["method"] if scope["method"] in METHODS else "other"
