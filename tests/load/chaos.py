@@ -85,10 +85,10 @@ class Walk:
             self._tie()
             self._one(number)
             time.sleep(rest.choice(PAUSES))
-        self._tie(everything=True)
-        resume(self.deeds.ground)  # the drains and quarantines that are left
         began = time.monotonic()
+        self._tie(everything=True)
         try:
+            resume(self.deeds.ground)  # the drains and quarantines that are left
             eventually(lambda: not aftermath.unrest(self.site), within_seconds=CONVERGED_SECONDS, every_seconds=0.5)
             self.converged_after = time.monotonic() - began
         except AssertionError:
