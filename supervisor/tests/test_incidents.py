@@ -253,6 +253,21 @@ def test_a_crash_is_counted_once_whenever_it_is_seen() -> None:
         assert sum("crashed" in text for text in world.texts()) == crashes
 
 
+def test_full_memory_that_is_told_before_the_end_of_the_process_is_one_crash() -> None:
+    world = World()
+    world.look()
+    world.change(is_oom_killed=True)
+    world.look()
+    world.change(restart_count=1, exit_code=137)
+    world.look()
+    assert world.only.kind == "oom"
+    assert "memory was full" in world.only.title
+    assert world.only.exit_code == 137
+    world.crash()
+    world.look()
+    assert world.only.title == "modporter-backend-1 crashed 2 times."
+
+
 def test_a_hang_tells_what_was_done_about_it() -> None:
     world = World(replica(1), replica(2))
     listed = tuple(Member(replica_id=view.id, address=f"10.0.0.{view.number}:8000") for view in world.replicas)

@@ -158,7 +158,7 @@ def _opened(incident_id: int, trouble: Trouble, cycle: Observation) -> OpenIncid
         probe_output=trouble.probe_output,
         timeline=(IncidentEntry(at=wall, text=_sentence(trouble.text)),),
     )
-    return OpenIncident(record=record, events=int(trouble.is_event), last_text=_plain(trouble.text))
+    return OpenIncident(record=record, events=int(trouble.is_crash), last_text=_plain(trouble.text))
 
 
 def _inherited(item: OpenIncident, trouble: Trouble, cycle: Observation) -> OpenIncident:
@@ -169,10 +169,10 @@ def _inherited(item: OpenIncident, trouble: Trouble, cycle: Observation) -> Open
 
 def _worse(item: OpenIncident, trouble: Trouble, cycle: Observation) -> OpenIncident:
     """The incident after its trouble has shown itself again."""
-    record, events = item.record, item.events + int(trouble.is_event)
+    record, events = item.record, item.events + int(trouble.is_crash)
     is_graver = _GRAVITY[trouble.kind] > _GRAVITY[Kind(record.kind)]
     title = _sentence(trouble.text) if is_graver else record.title
-    if trouble.is_event and events > 1:
+    if trouble.is_crash and events > 1:
         title = f"{trouble.replica} crashed {events} times."
     is_news = trouble.is_event or _plain(trouble.text) != item.last_text or item.good_since is not None
     if is_news:

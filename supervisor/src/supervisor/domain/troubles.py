@@ -8,7 +8,7 @@ thought. What nobody acts on, because healing is off or held, is judged here by 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
 from supervisor.domain.memory import Departure, Memory, ReplicaMemory, RolloutPhase
@@ -69,13 +69,15 @@ class Seen:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Trouble:
-    """`is_event`: it happened in this cycle (each time is worth an entry); otherwise it is a state that goes on."""
+    """`is_event`: it happened in this cycle (each time is worth an entry); otherwise it is a state that goes on.
+    `is_crash`: the replica itself ended, and not only a process in it."""
 
     service: str  # empty: the stack as a whole
     replica: str  # by name; empty: the service as a whole
     kind: Kind
     text: str
     is_event: bool = False
+    is_crash: bool = False
     delay_seconds: float = 0.0  # so long it must go on before it is an incident
     exit_code: int | None = None
     probe_output: str = ""
@@ -181,7 +183,7 @@ def _event(replica: ReplicaView, before: Seen) -> Trouble | None:
         code = _exit_code(replica)
         what = "was killed because its memory was full" if kind is Kind.OOM else "crashed"
         text = f"{replica.name} {what}" + (f" (exit code {code})" if code is not None else "")
-        return _trouble(replica, kind, text, is_event=True)
+        return replace(_trouble(replica, kind, text, is_event=True), is_crash=True)
     if is_oom:
         text = f"A process of {replica.name} was killed because its memory was full"
         return _trouble(replica, Kind.OOM, text, is_event=True)
